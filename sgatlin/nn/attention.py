@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Causal self-attention with rotary positions, normalised queries and keys, and a cache.
+
+B batch, T new positions, S positions attended to, D model, H heads, A head width.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from sgatlin.nn.norm import RMSNorm
+from sgatlin.nn.roles import Matrix
+
+ROPE_BASE = 10_000.0
+
+
+class Cache(NamedTuple):
+    """Keys and values of the positions seen so far; those from `length` on are not yet written."""
+
+    keys: Float[Array, "*layers B S H A"]
+    values: Float[Array, "*layers B S H A"]
+    length: Int[Array, "*layers"]
+
+
+class Attention(nnx.Module):
+    """Multi-head causal attention; projections without bias, softmax in fp32."""
+
+    def __init__(self, d_model: int, d_head: int, *, rngs: nnx.Rngs):
+        init = nnx.initializers.lecun_normal()
+        self.d_head = d_head
+        self.w_query, self.w_key, self.w_value, self.w_out = (
+            Matrix(init(rngs.params(), (d_model, d_model), jnp.float32)) for _ in range(4)
+        )
+        self.query_norm = RMSNorm(d_head)
+        self.key_norm = RMSNorm(d_head)
+
+    def __call__(
+        self, x_BTD: Float[Array, "B T D"], cache: Cache | None = None
+    ) -> tuple[Float[Array, "B T D"], Cache | None]:
+        """Attends over x, or over the cache followed by x; returns the extended cache."""
+
+        def heads(weights: Matrix) -> Array:
+            projected_BTD = x_BTD @ weights[...].astype(x_BTD.dtype)
+            return projected_BTD.reshape(*x_BTD.shape[:-1], -1, self.d_head)
+
+        start = jnp.int32(0) if cache is None else cache.length
+        positions_T = start + jnp.arange(x_BTD.shape[1])
+        query_BTHA = rope(self.query_norm(heads(self.w_query)), positions_T)
+        key_BSHA = rope(self.key_norm(heads(self.w_key)), positions_T)
+        value_BSHA = heads(self.w_value)
+        if cache is not None:
+            at = (0, start, 0, 0)
+            key_BSHA = jax.lax.dynamic_update_slice(cache.keys, key_BSHA, at)
+            value_BSHA = jax.lax.dynamic_update_slice(cache.values, value_BSHA, at)
+            cache = Cache(key_BSHA, value_BSHA, start + x_BTD.shape[1])
+        mixed_BTHA = causal_attention(query_BTHA, key_BSHA, value_BSHA, positions_T)
+        return mixed_BTHA.reshape(x_BTD.shape) @ self.w_out[...].astype(x_BTD.dtype), cache
+
+
+def causal_attention(
+    query_BTHA: Float[Array, "B T H A"],
+    key_BSHA: Float[Array, "B S H A"],
+    value_BSHA: Float[Array, "B S H A"],
+    positions_T: Int[Array, " T"],
+) -> Float[Array, "B T H A"]:
+    """softmax(q k / sqrt(A)) v over keys at or before each query's position; scores in fp32."""
+    scores_BHTS = jnp.einsum(
+        "bthd,bshd->bhts",
+        query_BTHA,
+        key_BSHA,
+        preferred_element_type=jnp.promote_types(query_BTHA.dtype, jnp.float32),
+    ) / jnp.sqrt(query_BTHA.shape[-1]).astype(jnp.float32)
+    visible_TS = jnp.arange(key_BSHA.shape[1]) <= positions_T[:, None]
+    weights_BHTS = jax.nn.softmax(jnp.where(visible_TS, scores_BHTS, -jnp.inf), axis=-1)
+    return jnp.einsum("bhts,bshd->bthd", weights_BHTS.astype(value_BSHA.dtype), value_BSHA)
+
+
+def rope(x_BTHA: Float[Array, "B T H A"], positions_T: Int[Array, " T"]) -> Float[Array, "B T H A"]:
+    """Rotary position embedding (arXiv 2104.09864): the halves of a head are rotated as pairs."""
+    half = x_BTHA.shape[-1] // 2
+    frequencies = ROPE_BASE ** (-jnp.arange(half) / half)
+    angles_T1a = (positions_T[:, None] * frequencies)[:, None, :]
+    cos, sin = jnp.cos(angles_T1a), jnp.sin(angles_T1a)
+    first, second = jnp.split(x_BTHA.astype(cos.dtype), 2, axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return rotated.astype(x_BTHA.dtype)

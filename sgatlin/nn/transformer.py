@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decoder-only transformer whose feed-forward layer is a choice.
+
+Pre-norm blocks with rotary attention, residual stream in fp32, tied embedding. Blocks are stacked
+along a leading layer axis and scanned, so that compile time does not grow with depth.
+
+B batch, T time, D model, V vocabulary, L layers, C channels, K chosen.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from sgatlin.errors import UserError
+from sgatlin.nn.attention import Attention, Cache
+from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.norm import RMSNorm
+from sgatlin.nn.roles import Embedding
+from sgatlin.nn.routing import Gates, RoutedConfig, router_health
+from sgatlin.nn.sgatlin import SgatlinConfig
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+Remat = Literal["none", "dots", "full"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The model."""
+
+    vocab_size: int
+    """V: number of token ids."""
+    d_model: int
+    """D: width of the residual stream."""
+    n_layers: int
+    """L: number of blocks."""
+    d_head: int = 64
+    """Width of an attention head; d_model / d_head heads."""
+    feed_forward: FeedForwardConfig = dataclasses.field(default_factory=SgatlinConfig)
+    """The feed-forward layer of every block."""
+    dtype: Dtype = "auto"
+    """Computation type over fp32 parameters; auto: float32 on a CPU, bfloat16 elsewhere."""
+    remat: Remat = "none"
+    """Recomputed in the backward pass: nothing, all but matmul results (dots), or all (full)."""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "d_model", "n_layers", "d_head"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.d_head % 2:
+            raise UserError(f"d_head={self.d_head} must be even: rotary positions rotate halves")
+        if self.d_model % self.d_head:
+            raise UserError(
+                f"d_model={self.d_model} is not a multiple of d_head={self.d_head}: change either"
+            )
+
+    @property
+    def n_heads(self) -> int:
+        return self.d_model // self.d_head
+
+    @property
+    def compute_dtype(self) -> jnp.dtype:
+        """`dtype` with auto resolved for the default backend."""
+        if self.dtype == "auto":
+            return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+        return jnp.dtype(self.dtype)
+
+
+class GateEdit(NamedTuple):
+    """Gates to use instead of the routers' own, for every layer; where `replace` is true."""
+
+    gates: Gates
+    """indices and scores of shape (L, B, T, C, K)."""
+    replace: Bool[Array, "L B T C"]
+
+
+class Output(NamedTuple):
+    """What a forward pass returns."""
+
+    logits: Float[Array, "B T V"]
+    """fp32."""
+    gates: Gates | None
+    """(L, B, T, C, K), if asked for and the layer has gates."""
+    cache: Cache | None
+    """The extended cache, if one was given."""
+    health: dict[str, Float[Array, " L"]]
+    """`router_health` of each layer, if asked for and the layer has gates; else empty."""
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        self.attention_norm = RMSNorm(config.d_model)
+        self.attention = Attention(config.d_model, config.d_head, rngs=rngs)
+        self.feed_forward_norm = RMSNorm(config.d_model)
+        self.feed_forward = config.feed_forward.build(config.d_model, rngs=rngs)
+
+    def __call__(
+        self,
+        x_BTD: Float[Array, "B T D"],
+        dtype: jnp.dtype,
+        cache: Cache | None,
+        edit: GateEdit | None,
+    ) -> tuple[Float[Array, "B T D"], Cache | None, Gates | None]:
+        mixed_BTD, cache = self.attention(self.attention_norm(x_BTD).astype(dtype), cache)
+        x_BTD += mixed_BTD.astype(x_BTD.dtype)
+        gating: dict[str, Any] = {} if edit is None else {"gates": edit.gates, "replace": edit.replace}
+        y_BTD, gates = self.feed_forward(self.feed_forward_norm(x_BTD).astype(dtype), **gating)
+        return x_BTD + y_BTD.astype(x_BTD.dtype), cache, gates
+
+
+class Transformer(nnx.Module):
+    """The language model: token ids to next-token logits."""
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        embedding = jax.random.normal(rngs.params(), (config.vocab_size, config.d_model))
+        keys = jax.random.split(rngs.params(), config.n_layers)
+        self.config = config
+        self.embedding = Embedding(embedding / jnp.sqrt(config.d_model))
+        self.blocks = nnx.vmap(lambda key: Block(config, rngs=nnx.Rngs(params=key)))(keys)
+        self.norm = RMSNorm(config.d_model)
+
+    def __call__(
+        self,
+        tokens_BT: Int[Array, "B T"],
+        *,
+        cache: Cache | None = None,
+        edit: GateEdit | None = None,
+        return_gates: bool = False,
+        return_health: bool = False,
+    ) -> Output:
+        """Logits for the token after each position.
+
+        With a `cache` of `empty_cache`, tokens continue those already in it. `edit` replaces gates
+        (patching, steering); UserError if the feed-forward layer has none.
+        """
+        graph, layers = nnx.split(self.blocks)
+        routing = self.config.feed_forward
+        if edit is not None and not isinstance(routing, RoutedConfig):
+            raise UserError(f"feed_forward is {routing.kind!r}, which has no gates to edit")
+
+        def layer(x_BTD: Array, per_layer: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
+            params, layer_cache, layer_edit = per_layer
+            block = nnx.merge(graph, params)
+            x_BTD, layer_cache, gates = block(
+                x_BTD, self.config.compute_dtype, layer_cache, layer_edit
+            )
+            health = {}
+            if return_health and gates is not None and isinstance(routing, RoutedConfig):
+                health = router_health(gates, routing.n_neurons)
+            return x_BTD, (layer_cache, gates if return_gates else None, health)
+
+        x_BTD = self.embedding[...][tokens_BT]
+        x_BTD, (cache, gates, health) = jax.lax.scan(
+            rematerialised(layer, self.config.remat), x_BTD, (layers, cache, edit)
+        )
+        logits_BTV = self.norm(x_BTD) @ self.embedding[...].T
+        return Output(logits_BTV, gates, cache, health)
+
+    def empty_cache(self, batch_size: int, max_length: int) -> Cache:
+        """A cache for `batch_size` sequences of up to `max_length` positions."""
+        config = self.config
+        shape = (config.n_layers, batch_size, max_length, config.n_heads, config.d_head)
+        return Cache(
+            keys=jnp.zeros(shape, config.compute_dtype),
+            values=jnp.zeros(shape, config.compute_dtype),
+            length=jnp.zeros((config.n_layers,), jnp.int32),
+        )
+
+
+def rematerialised(layer: Callable, remat: Remat) -> Callable:
+    """`layer` with what `remat` names recomputed in the backward pass instead of stored."""
+    if remat == "none":
+        return layer
+    policies = {
+        "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        "full": jax.checkpoint_policies.nothing_saveable,
+    }
+    return jax.checkpoint(layer, policy=policies[remat], prevent_cse=False)
+
+
+def init_params(config: TransformerConfig, seed: int) -> dict[str, Any]:
+    """Freshly initialised parameters: a nested dict of fp32 arrays."""
+    init = jax.jit(
+        lambda key: nnx.to_pure_dict(nnx.state(Transformer(config, rngs=nnx.Rngs(params=key))))
+    )
+    return init(jax.random.key(seed))
+
+
+def abstract_model(config: TransformerConfig) -> Transformer:
+    """The model with shapes in the place of arrays."""
+    return nnx.eval_shape(lambda: Transformer(config, rngs=nnx.Rngs(0)))
+
+
+def bind(config: TransformerConfig, params: Mapping[str, Any]) -> Transformer:
+    """The model over given parameters, which may be traced: usable inside `jax.jit`."""
+    return nnx.merge(nnx.graphdef(abstract_model(config)), nnx.State(params))

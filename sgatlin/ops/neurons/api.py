@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gather_dot`, `gather_sum` and `scatter_outer`, differentiable, whatever computes them.
+
+All three are partial derivatives of one trilinear form,
+
+    f(a, x, table) = sum over t, p of a[t, p] * <table[indices[t, p]], x[t]>,
+
+so that the gradient of each is written with the other two, and nothing of shape (T, P, D) is
+stored for the backward pass. Prior art: product-key memories (Lample 2019, arXiv 1907.05242) and
+PEER (He 2024, arXiv 2407.04153) use the same gathers.
+
+T tokens, P rows chosen by each, R rows of the table, D width.
+"""
+
+from functools import partial
+from types import ModuleType
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from sgatlin.ops.neurons import reference, xla
+
+Implementation = Literal["reference", "xla"]
+_MODULES: dict[Implementation, ModuleType] = {"reference": reference, "xla": xla}
+
+
+def gather_dot(
+    x_TD: Float[Array, "T D"],
+    indices_TP: Int[Array, "T P"],
+    table_RD: Float[Array, "R D"],
+    *,
+    implementation: Implementation | None = None,
+) -> Float[Array, "T P"]:
+    """z[t, p] = <table[indices[t, p]], x[t]>, in fp32 or the table's wider type.
+
+    Indices outside 0..R-1 are clamped. `implementation=None` picks for the platform.
+    """
+    indices_TP = _clamp(indices_TP, table_RD.shape[0])
+    return _gather_dot(_pick(implementation), x_TD, indices_TP, table_RD)
+
+
+def gather_sum(
+    a_TP: Float[Array, "T P"],
+    indices_TP: Int[Array, "T P"],
+    table_RD: Float[Array, "R D"],
+    *,
+    implementation: Implementation | None = None,
+) -> Float[Array, "T D"]:
+    """y[t] = sum over p of a[t, p] * table[indices[t, p]], in fp32 or the table's wider type.
+
+    Indices outside 0..R-1 are clamped. `implementation=None` picks for the platform.
+    """
+    indices_TP = _clamp(indices_TP, table_RD.shape[0])
+    return _gather_sum(_pick(implementation), a_TP, indices_TP, table_RD)
+
+
+def scatter_outer(
+    a_TP: Float[Array, "T P"],
+    indices_TP: Int[Array, "T P"],
+    x_TD: Float[Array, "T D"],
+    n_rows: int,
+    *,
+    implementation: Implementation | None = None,
+) -> Float[Array, "{n_rows} D"]:
+    """g[r] = sum over all (t, p) with indices[t, p] = r of a[t, p] * x[t].
+
+    A row that nobody chose is exactly zero. Indices outside 0..n_rows-1 are clamped. The sum is
+    fp32, or x's type where that is wider. `implementation=None` picks for the platform.
+    """
+    indices_TP = _clamp(indices_TP, n_rows)
+    return _scatter_outer(_pick(implementation), n_rows, a_TP, indices_TP, x_TD)
+
+
+def _pick(implementation: Implementation | None) -> Implementation:
+    if implementation is None:
+        return "xla"
+    if implementation not in _MODULES:
+        raise ValueError(
+            f"implementation={implementation!r} is not one of {', '.join(get_args(Implementation))}"
+        )
+    return implementation
+
+
+def _clamp(indices_TP: Array, n_rows: int) -> Array:
+    return jnp.clip(indices_TP, 0, n_rows - 1)
+
+
+# The functions below carry the gradients. Each returns cotangents in its operands' types; integer
+# indices have none.
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _gather_dot(impl: Implementation, x_TD: Array, indices_TP: Array, table_RD: Array) -> Array:
+    return _MODULES[impl].gather_dot(x_TD, indices_TP, table_RD)
+
+
+def _gather_dot_forward(impl, x_TD, indices_TP, table_RD):  # type: ignore[no-untyped-def]
+    return _gather_dot(impl, x_TD, indices_TP, table_RD), (x_TD, indices_TP, table_RD)
+
+
+def _gather_dot_backward(impl, residuals, dz_TP):  # type: ignore[no-untyped-def]
+    x_TD, indices_TP, table_RD = residuals
+    dx_TD = _gather_sum(impl, dz_TP, indices_TP, table_RD)
+    dtable_RD = _scatter_outer(impl, table_RD.shape[0], dz_TP, indices_TP, x_TD)
+    return dx_TD.astype(x_TD.dtype), None, dtable_RD.astype(table_RD.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _gather_sum(impl: Implementation, a_TP: Array, indices_TP: Array, table_RD: Array) -> Array:
+    return _MODULES[impl].gather_sum(a_TP, indices_TP, table_RD)
+
+
+def _gather_sum_forward(impl, a_TP, indices_TP, table_RD):  # type: ignore[no-untyped-def]
+    return _gather_sum(impl, a_TP, indices_TP, table_RD), (a_TP, indices_TP, table_RD)
+
+
+def _gather_sum_backward(impl, residuals, dy_TD):  # type: ignore[no-untyped-def]
+    a_TP, indices_TP, table_RD = residuals
+    da_TP = _gather_dot(impl, dy_TD, indices_TP, table_RD)
+    dtable_RD = _scatter_outer(impl, table_RD.shape[0], a_TP, indices_TP, dy_TD)
+    return da_TP.astype(a_TP.dtype), None, dtable_RD.astype(table_RD.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _scatter_outer(
+    impl: Implementation, n_rows: int, a_TP: Array, indices_TP: Array, x_TD: Array
+) -> Array:
+    return _MODULES[impl].scatter_outer(a_TP, indices_TP, x_TD, n_rows)
+
+
+def _scatter_outer_forward(impl, n_rows, a_TP, indices_TP, x_TD):  # type: ignore[no-untyped-def]
+    return _scatter_outer(impl, n_rows, a_TP, indices_TP, x_TD), (a_TP, indices_TP, x_TD)
+
+
+def _scatter_outer_backward(impl, n_rows, residuals, dg_RD):  # type: ignore[no-untyped-def]
+    a_TP, indices_TP, x_TD = residuals
+    da_TP = _gather_dot(impl, x_TD, indices_TP, dg_RD)
+    dx_TD = _gather_sum(impl, a_TP, indices_TP, dg_RD)
+    return da_TP.astype(a_TP.dtype), None, dx_TD.astype(x_TD.dtype)
+
+
+_gather_dot.defvjp(_gather_dot_forward, _gather_dot_backward)
+_gather_sum.defvjp(_gather_sum_forward, _gather_sum_backward)
+_scatter_outer.defvjp(_scatter_outer_forward, _scatter_outer_backward)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brute force: gathers every chosen row at once. For tests; stores (T, P, D).
+
+T tokens, P rows chosen by each, R rows of the table, D width.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def gather_dot(
+    x_TD: Float[Array, "T D"], indices_TP: Int[Array, "T P"], table_RD: Float[Array, "R D"]
+) -> Float[Array, "T P"]:
+    """z[t, p] = <table[indices[t, p]], x[t]>."""
+    return jnp.einsum(
+        "tpd,td->tp", table_RD[indices_TP], x_TD, preferred_element_type=sum_dtype(table_RD)
+    )
+
+
+def gather_sum(
+    a_TP: Float[Array, "T P"], indices_TP: Int[Array, "T P"], table_RD: Float[Array, "R D"]
+) -> Float[Array, "T D"]:
+    """y[t] = sum over p of a[t, p] * table[indices[t, p]]."""
+    return jnp.einsum(
+        "tp,tpd->td", a_TP, table_RD[indices_TP], preferred_element_type=sum_dtype(table_RD)
+    )
+
+
+def scatter_outer(
+    a_TP: Float[Array, "T P"],
+    indices_TP: Int[Array, "T P"],
+    x_TD: Float[Array, "T D"],
+    n_rows: int,
+) -> Float[Array, "{n_rows} D"]:
+    """g[r] = sum over all (t, p) with indices[t, p] = r of a[t, p] * x[t]."""
+    dtype = sum_dtype(x_TD)
+    outer_TPD = a_TP[:, :, None].astype(dtype) * x_TD[:, None, :].astype(dtype)
+    return jnp.zeros((n_rows, x_TD.shape[-1]), dtype).at[indices_TP].add(outer_TPD)
+
+
+def sum_dtype(operand: Array) -> jnp.dtype:
+    """What sums are accumulated in: fp32, or the operand's type where that is wider."""
+    return jnp.promote_types(operand.dtype, jnp.float32)
