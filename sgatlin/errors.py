@@ -7,3 +7,10 @@ class UserError(Exception):
 
     The command line prints the line and exits with 2; a library user can catch it.
     """
+
+
+class RunStopped(Exception):
+    """A run could not go on, told in one line with the last good checkpoint named.
+
+    The command line prints the line and exits with 1.
+    """

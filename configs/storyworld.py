@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default: a small model of the built-in story world, minutes on two CPU cores."""
+
+from sgatlin.config import Config, DataConfig, LogConfig, StoryWorld, TrainConfig
+from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.mlp import MlpConfig, SwigluConfig, matching_d_hidden
+from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.train.optimizer import OptimizerConfig
+from sgatlin.train.schedules import StableDecaySchedule
+
+D_MODEL = 128
+VOCAB_SIZE = 2048
+
+
+def storyworld(name: str, feed_forward: FeedForwardConfig) -> Config:
+    return Config(
+        name=name,
+        model=TransformerConfig(
+            vocab_size=VOCAB_SIZE, d_model=D_MODEL, n_layers=4, feed_forward=feed_forward
+        ),
+        data=DataConfig(source=StoryWorld(), seq_len=128, batch_size=16),
+        optimizer=OptimizerConfig(
+            learning_rate=3e-3, schedule=StableDecaySchedule(warmup_steps=50), clip_norm=1.0
+        ),
+        train=TrainConfig(steps=800),
+        log=LogConfig(every=10),
+    )
+
+
+def sgatlin() -> Config:
+    return storyworld("story", SgatlinConfig(n_channels=4, n_neurons=256, top_k=8, d_key=128))
+
+
+def mlp() -> Config:
+    return storyworld("story-mlp", MlpConfig(d_hidden=matching_d_hidden(D_MODEL)))
+
+
+def swiglu() -> Config:
+    return storyworld("story-swiglu", SwigluConfig(d_hidden=matching_d_hidden(D_MODEL)))
+
+
+VARIANTS = {"sgatlin": sgatlin, "mlp": mlp, "swiglu": swiglu}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command-line arguments as typed dataclasses, through tyro, with errors of one line."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from sgatlin.errors import UserError
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: T | None = None) -> T:
+    """An instance of `kind` from `arguments` over `default`; UserError if they do not fit.
+
+    `--help` prints help and exits.
+    """
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            # A field that may be one of several dataclasses keeps the default's: no subcommands.
+            parsed: T = tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=prog,
+                default=default if default is not None else tyro.MISSING_NONPROP,
+                config=(tyro.conf.AvoidSubcommands,),
+            )
+            return parsed
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{_one_line(told.getvalue())} ({prog} --help lists all)") from None
+
+
+def _one_line(boxed: str) -> str:
+    """What tyro draws as a box of several lines: the problem, and the option that was meant."""
+    lines = [line.strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]
+    problem: list[str] = []
+    for number, line in enumerate(lines[1:], start=1):
+        if line.startswith(("Perhaps you meant:", "Argument helptext:")):
+            return f"{' '.join(problem)}; did you mean {lines[number + 1]}?"
+        if line.startswith("For full helptext"):
+            break
+        if line:
+            problem.append(line)
+    return " ".join(problem) or "the arguments do not fit"

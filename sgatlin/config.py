@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run is: one frozen dataclass per concept, checked, and written as JSON beside its run.
+
+A config file is a Python file with `VARIANTS`, a dict from a variant's name to a function that
+returns a `Config`; the first is the default. `load_config("name:variant")` finds it.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from sgatlin.errors import UserError
+from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.train.checkpoint import CheckpointConfig
+from sgatlin.train.optimizer import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoryWorld:
+    """The built-in story world, written to `path` when it is first needed."""
+
+    kind: Literal["storyworld"] = "storyworld"
+    path: str = "data/prepared/storyworld"
+    """Folder of the token stores `train` and `validation`."""
+    train_megabytes: float = 8.0
+    """Text to train on, in 10^6 bytes."""
+    validation_megabytes: float = 0.4
+    """Text held out, in 10^6 bytes."""
+    seed: int = 0
+    """Which stories."""
+
+    def __post_init__(self) -> None:
+        for name in ("train_megabytes", "validation_megabytes"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name}={getattr(self, name)} must be above 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Token stores that were prepared before."""
+
+    kind: Literal["prepared"] = "prepared"
+    path: str
+    """Folder of the token stores `train` and `validation`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What a step is fed."""
+
+    source: Annotated[StoryWorld | Prepared, pydantic.Discriminator("kind")] = dataclasses.field(
+        default_factory=StoryWorld
+    )
+    """Where the tokens are."""
+    seq_len: int = 128
+    """T: tokens predicted per window."""
+    batch_size: int = 16
+    """B: windows per step."""
+
+    def __post_init__(self) -> None:
+        for name in ("seq_len", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, and how often to look."""
+
+    steps: int
+    """Optimizer steps."""
+    seed: int = 0
+    """Of the initialisation and of the order of the data."""
+    accumulate: int = 1
+    """Parts that a batch is split into, one after another, to save memory."""
+    eval_every: int = 200
+    """Steps between validations; the end is always validated."""
+    eval_tokens: int | None = 65_536
+    """Tokens of a validation during training; None takes all, as the one at the end does."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "eval_every", "eval_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name}={value} must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed} must be at least 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """What is told while a run goes on; metrics.jsonl is always written."""
+
+    every: int = 10
+    """Steps between lines."""
+    tensorboard: bool = True
+    """Also write TensorBoard events."""
+    wandb_project: str | None = None
+    """Also log to this Weights & Biases project (needs the extra `wandb`)."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise UserError(f"every={self.every} must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that determines a run."""
+
+    name: str
+    """Names the default run directory, runs/NAME."""
+    model: TransformerConfig
+    data: DataConfig
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    log: LogConfig = dataclasses.field(default_factory=LogConfig)
+
+    def __post_init__(self) -> None:
+        if self.data.batch_size % self.train.accumulate:
+            raise UserError(
+                f"data.batch_size={self.data.batch_size} is not a multiple of "
+                f"train.accumulate={self.train.accumulate}: change either"
+            )
+        warmup = self.optimizer.schedule.warmup_steps
+        if warmup > self.train.steps:
+            raise UserError(
+                f"optimizer.schedule.warmup_steps={warmup} is more than "
+                f"train.steps={self.train.steps}: lower it or train longer"
+            )
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.data.batch_size * self.data.seq_len
+
+
+_ADAPTER = pydantic.TypeAdapter(Config)
+
+
+def to_json(config: Config) -> str:
+    """The config as indented JSON."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def from_json(text: str, *, origin: str) -> Config:
+    """The config that `to_json` wrote; `origin` names the file in errors (UserError)."""
+    try:
+        json.loads(text)
+        return _ADAPTER.validate_json(text, strict=True, extra="forbid")
+    except json.JSONDecodeError as error:
+        raise UserError(f"{origin} is not JSON: {error}") from None
+    except pydantic.ValidationError as error:
+        raise UserError(f"{origin}: {_first_problem(error, text)}") from None
+
+
+def check_types(config: Config, *, origin: str) -> Config:
+    """The same config, or a UserError naming a field whose value has the wrong type."""
+    return from_json(to_json(config), origin=origin)
+
+
+def differing_fields(a: Config, b: Config) -> list[str]:
+    """A line "field: A's value, B's value" for each field in which two configs differ."""
+    flat_a, flat_b = dict(flatten(dataclasses.asdict(a))), dict(flatten(dataclasses.asdict(b)))
+    return [
+        f"{name}: {flat_a.get(name, 'absent')!r}, {flat_b.get(name, 'absent')!r}"
+        for name in sorted(flat_a.keys() | flat_b.keys())
+        if flat_a.get(name, "absent") != flat_b.get(name, "absent")
+    ]
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a nested dict's leaves."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def configs_folder() -> Path:
+    """Where shipped configs are: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Names of the shipped configs and their files."""
+    return {path.stem: path for path in sorted(configs_folder().glob("[!_]*.py"))}
+
+
+def load_config(spec: str) -> Config:
+    """The config that `spec` names: NAME, NAME:VARIANT, PATH.py or PATH.py:VARIANT."""
+    name, _, variant = spec.partition(":")
+    path = _find_config(name)
+    make = _pick_variant(load_variants(path), variant, origin=name)
+    with _told_in_one_line(path):
+        config = make()
+    if not isinstance(config, Config):
+        raise UserError(f"{path}: variant {variant!r} returned a {type(config).__name__}")
+    return check_types(config, origin=str(path))
+
+
+def load_variants(path: Path) -> dict[str, Callable[[], Config]]:
+    """`VARIANTS` of a config file."""
+    module_spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if module_spec is None or module_spec.loader is None:
+        raise UserError(f"{path} is not a Python file: a config file ends in .py")
+    module: ModuleType = importlib.util.module_from_spec(module_spec)
+    with _told_in_one_line(path):
+        module_spec.loader.exec_module(module)
+    variants = getattr(module, "VARIANTS", None)
+    if not isinstance(variants, dict) or not variants:
+        raise UserError(f"{path} has no VARIANTS: a dict from name to a function giving a Config")
+    return variants
+
+
+def _find_config(name: str) -> Path:
+    known = shipped_configs()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.suffix == ".py" or "/" in name:
+        if not path.is_file():
+            raise UserError(f"config file {name} does not exist")
+        return path
+    raise UserError(f"unknown config {name!r}{_nearest(name, known)}; a path must end in .py")
+
+
+def _pick_variant(
+    variants: dict[str, Callable[[], Config]], variant: str, *, origin: str
+) -> Callable[[], Config]:
+    if not variant:
+        return next(iter(variants.values()))
+    if variant not in variants:
+        raise UserError(f"config {origin} has no variant {variant!r}{_nearest(variant, variants)}")
+    return variants[variant]
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    meant = f": did you mean {close[0]!r}?" if close else ":"
+    return f"{meant} there are {', '.join(known)}"
+
+
+class _told_in_one_line:
+    """Turns whatever a user's config file raises into one line with file and line number."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(trace)
+            if Path(frame.filename) == self.path
+        ]
+        where = f"{self.path}:{lines[-1]}" if lines else str(self.path)
+        what = error if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{where}: {what}") from error
+
+
+def _first_problem(error: pydantic.ValidationError, text: str) -> str:
+    problem = error.errors()[0]
+    # A location names members of unions too, which are no fields of the JSON.
+    node, field = json.loads(text), []
+    for part in problem["loc"]:
+        if isinstance(node, dict) and (part in node or part == problem["loc"][-1]):
+            field.append(str(part))
+            node = node.get(part)
+    name = ".".join(field)
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{name} is not a field of a config"
+    return f"{name}={problem['input']!r}: {problem['msg']}"

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Token-weighted loss of a model on batches of windows.
+
+B batch, T time, V vocabulary. Losses are natural logarithms (nats) per predicted token.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from sgatlin.input.pipeline import Batch
+from sgatlin.nn.transformer import TransformerConfig, bind
+
+
+class EvalResult(NamedTuple):
+    """Loss summed over `n_tokens` predicted tokens, which stand for `n_bytes` of UTF-8."""
+
+    total_nats: float
+    n_tokens: int
+    n_bytes: int
+
+    @property
+    def loss(self) -> float:
+        """Nats per token."""
+        return self.total_nats / self.n_tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the loss."""
+        return math.exp(min(self.loss, 700.0))
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Comparable between tokenizers; the end of a document costs bits but has no bytes."""
+        return self.total_nats / math.log(2) / self.n_bytes
+
+
+# (params, inputs, targets, weights) -> summed nats of each row of the batch
+EvalStep = Callable[..., Float[Array, " B"]]
+
+
+def token_nats(
+    logits_BTV: Float[Array, "*batch V"], targets_BT: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """-log p(target) of each position."""
+    chosen = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits_BTV, axis=-1) - chosen
+
+
+def make_eval_step(config: TransformerConfig) -> EvalStep:
+    """The function that `evaluate` applies to each batch; jit it."""
+
+    def eval_step(params: Any, inputs_BT: Array, targets_BT: Array, weights_BT: Array) -> Array:
+        logits_BTV = bind(config, params)(inputs_BT).logits
+        return (token_nats(logits_BTV, targets_BT) * weights_BT).sum(axis=-1)
+
+    return eval_step
+
+
+def evaluate(
+    eval_step: EvalStep,
+    params: Any,
+    batches: Iterable[Batch],
+    token_bytes_V: np.ndarray,
+    *,
+    between: Callable[[], None] = lambda: None,
+) -> EvalResult:
+    """Sums the loss over `batches`; calls `between` after each, which may raise to stop.
+
+    `token_bytes_V` is the tokenizer's `token_bytes()`.
+    """
+    total, n_tokens, n_bytes = 0.0, 0, 0
+    pending: Array | None = None
+    for batch in batches:
+        nats_B = eval_step(params, batch.inputs_BT, batch.targets_BT, batch.weights_BT)
+        # Read what the device finished while this batch was being dispatched.
+        if pending is not None:
+            total += _total(pending)
+        pending = nats_B
+        counted_BT = batch.weights_BT > 0
+        n_tokens += int(counted_BT.sum())
+        n_bytes += int(token_bytes_V[batch.targets_BT[counted_BT]].sum())
+        between()
+    if pending is not None:
+        total += _total(pending)
+    return EvalResult(total, n_tokens, n_bytes)
+
+
+def _total(nats_B: Array) -> float:
+    return float(np.asarray(nats_B, np.float64).sum())

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: it gets a batch, takes a step, and calls what is due.
+
+Metrics of a step are read after the next one is dispatched, so that the device never waits.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sgatlin.config import Config, StoryWorld
+from sgatlin.errors import RunStopped, UserError
+from sgatlin.eval.bigram import bigram_perplexity
+from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step
+from sgatlin.input.pipeline import Batch, eval_batches, train_batches
+from sgatlin.scaling.flops import n_parameters, training_flops
+from sgatlin.train import checkpoint
+from sgatlin.train.data import prepared_stores, run_tokenizer
+from sgatlin.train.report import Reporter, describe
+from sgatlin.train.run import RunDirectory
+from sgatlin.train.start import start_run
+from sgatlin.train.step import Metrics, StepInputs, make_train_step
+
+
+class Stopped(Exception):
+    """Somebody asked the run to stop, and what it had done is saved."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How one call trains; unlike the config, it may differ each time a run goes on."""
+
+    init_from: str | None = None
+    """Run whose parameters a new run starts from: RUN, RUN@STEP or RUN@best."""
+    branch_from: str | None = None
+    """Run whose stable phase a new run continues, to add its own decay: RUN or RUN@STEP."""
+    profile: str | None = None
+    """Steps to trace, FIRST:LAST; the trace goes to the run's folder profile."""
+
+    def __post_init__(self) -> None:
+        if self.init_from is not None and self.branch_from is not None:
+            raise UserError("--init-from and --branch-from exclude each other: choose one")
+        self.profiled_steps()
+
+    def profiled_steps(self) -> range:
+        if self.profile is None:
+            return range(0)
+        first, colon, last = self.profile.partition(":")
+        if not (colon and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
+            raise UserError(f"--profile {self.profile}: give FIRST:LAST, such as 10:13")
+        return range(int(first), int(last) + 1)
+
+
+class _Pending(NamedTuple):
+    """A dispatched step whose metrics have not been read."""
+
+    step: int
+    metrics: Metrics
+    example_ids_B: np.ndarray
+
+
+class Trainer:
+    """One run, from where it stands to its end.
+
+    Building it makes the data, restores or initialises the state, and compiles.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        workdir: Path,
+        options: TrainOptions,
+        *,
+        tell: Callable[[str], None] = print,
+    ):
+        self.config = config
+        self.run = RunDirectory.start(workdir, config)
+        self.train_store, self.validation_store = prepared_stores(config, tell)
+        self.tokenizer = run_tokenizer(self.run, self.train_store)
+        # First use of both: a run must not find out in its middle that the data is too short.
+        self._validation_batches(config.train.eval_tokens)
+        self._train_batches(examples=0).close()
+        self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
+        start = start_run(
+            config, self.run, init_from=options.init_from, branch_from=options.branch_from
+        )
+        tell(describe(config, self.run, start.told))
+        self.state, self.position = start.state, start.position
+        self.step = int(start.state.step)
+        self.best_loss = math.inf
+        self.profiled = options.profiled_steps()
+        self._compile()
+
+    def _compile(self) -> None:
+        data = self.config.data
+        ids = jnp.zeros((data.batch_size, data.seq_len), jnp.int32)
+        batch = StepInputs(ids, ids, jnp.zeros(ids.shape))
+        step = jax.jit(make_train_step(self.config), donate_argnums=0)
+        self.train_step = step.lower(self.state, batch).compile()
+        eval_step = jax.jit(make_eval_step(self.config.model))
+        self.eval_step = eval_step.lower(self.state.params, *batch).compile()
+
+    def train(self, stop_requested: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+        """Trains to the end and returns the result; saves and raises `Stopped` if asked to stop."""
+        self.stop_requested = stop_requested
+        self.reporter = Reporter(
+            self.config, self.run, first_step=self.step + 1, seconds=self.position.seconds
+        )
+        batches = self._train_batches(self.position.examples)
+        try:
+            self._take_steps(batches)
+            return self._finish()
+        finally:
+            batches.close()
+            self.reporter.close()
+            self.checkpointer.close()
+
+    def _take_steps(self, batches: Iterator[Batch]) -> None:
+        config, pending = self.config, None
+        while self.step < config.train.steps:
+            batch = next(batches)
+            self._profile_before()
+            inputs = jax.device_put((batch.inputs_BT, batch.targets_BT, batch.weights_BT))
+            self.state, metrics = self.train_step(self.state, StepInputs(*inputs))
+            self.step += 1
+            self.position = self.position._replace(
+                examples=self.position.examples + config.data.batch_size
+            )
+            self._profile_after()
+            if pending is not None:
+                self._read(pending)
+            pending = _Pending(self.step, metrics, batch.example_ids_B)
+
+            last = self.step == config.train.steps
+            due_save = not last and self.step % config.checkpoint.every_steps == 0
+            due_eval = not last and self.step % config.train.eval_every == 0
+            if self.stop_requested() or due_save or due_eval or last:
+                # No state is saved or judged before its own loss is known to be finite.
+                self._read(pending)
+                pending = None
+            if self.stop_requested():
+                self._stop()
+            val_loss = None
+            if due_eval:
+                val_loss = self._validate(config.train.eval_tokens).loss
+            if due_save or self._is_best(val_loss):
+                self._save(val_loss)
+
+    def _read(self, pending: _Pending) -> None:
+        metrics = jax.device_get(pending.metrics)
+        if not np.isfinite([metrics["loss"], metrics["grad_norm"]]).all():
+            self._stop_on_non_finite(pending, metrics)
+        self.reporter.step(pending.step, metrics)
+
+    def _stop_on_non_finite(self, pending: _Pending, metrics: dict[str, Any]) -> None:
+        self.checkpointer.wait()
+        last = checkpoint.latest(self.run.checkpoints)
+        kept = "there is no checkpoint yet"
+        if last is not None:
+            kept = f"the last good checkpoint is step {last} in {self.run.checkpoints}"
+        raise RunStopped(
+            f"stopped at step {pending.step}: loss {metrics['loss']}, gradient norm "
+            f"{metrics['grad_norm']}, on windows {', '.join(map(str, pending.example_ids_B))} of "
+            f"{self.train_store.path}; {kept}. Lower optimizer.learning-rate or clip-norm"
+        )
+
+    def _validate(self, max_tokens: int | None) -> EvalResult:
+        with self.reporter.clock.paused():
+            result = evaluate(
+                self.eval_step,
+                self.state.params,
+                self._validation_batches(max_tokens),
+                self.tokenizer.token_bytes(),
+                between=self._stop_if_requested,
+            )
+        self.reporter.validation(self.step, result)
+        return result
+
+    def _is_best(self, val_loss: float | None) -> bool:
+        return (
+            val_loss is not None
+            and val_loss < self.best_loss
+            and self.config.checkpoint.keep_best > 0
+        )
+
+    def _stop_if_requested(self) -> None:
+        if self.stop_requested():
+            self._stop()
+
+    def _stop(self) -> None:
+        self._save(None)
+        self.checkpointer.wait()
+        raise Stopped(f"saved step {self.step}")
+
+    def _save(self, val_loss: float | None) -> None:
+        if val_loss is not None:
+            self.best_loss = min(self.best_loss, val_loss)
+        position = self.position._replace(seconds=self.reporter.clock.seconds())
+        self.checkpointer.save(
+            self.step,
+            params=self.state.params,
+            train={"step": self.state.step, "optimizer": self.state.optimizer},
+            data=position._asdict(),
+            val_loss=val_loss,
+        )
+
+    def _finish(self) -> dict[str, Any]:
+        """Validates on all held-out tokens, saves, and writes result.json."""
+        config = self.config
+        validation = self._validate(None)
+        self._save(validation.loss)
+        self.checkpointer.wait()
+        flops = training_flops(config.model, config.data.seq_len)
+        tokens = config.train.steps * config.tokens_per_step
+        result: dict[str, Any] = {
+            "val_loss": validation.loss,
+            "val_perplexity": validation.perplexity,
+            "val_bits_per_byte": validation.bits_per_byte,
+            "tokens": tokens,
+            "steps": config.train.steps,
+            "parameters": n_parameters(config.model),
+            "flops_paper": flops.paper * tokens,
+            "flops_full": flops.full * tokens,
+            "seconds": round(self.reporter.clock.seconds(), 3),
+            "device": jax.devices()[0].device_kind,
+        }
+        if isinstance(config.data.source, StoryWorld):
+            targets = self._validation_batches(None)
+            result["bigram_perplexity"] = bigram_perplexity(self.train_store, targets)
+        self.run.write_result(result)
+        return result
+
+    def _train_batches(self, examples: int) -> Any:
+        return train_batches(
+            self.train_store,
+            batch_size=self.config.data.batch_size,
+            seq_len=self.config.data.seq_len,
+            seed=self.config.train.seed,
+            start_example=examples,
+        )
+
+    def _validation_batches(self, max_tokens: int | None) -> Iterator[Batch]:
+        return eval_batches(
+            self.validation_store,
+            batch_size=self.config.data.batch_size,
+            seq_len=self.config.data.seq_len,
+            max_tokens=max_tokens,
+        )
+
+    def _profile_before(self) -> None:
+        if self.profiled and self.step + 1 == self.profiled[0]:
+            jax.block_until_ready(self.state)
+            jax.profiler.start_trace(str(self.run.path / "profile"))
+
+    def _profile_after(self) -> None:
+        if self.profiled and self.step == self.profiled[-1]:
+            jax.block_until_ready(self.state)
+            jax.profiler.stop_trace()

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where metrics go: metrics.jsonl, TensorBoard, Weights & Biases, a line on the terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+
+from sgatlin.config import LogConfig
+from sgatlin.errors import UserError
+
+Metrics = Mapping[str, Any]
+"""Numbers, or one-dimensional arrays with one value a layer."""
+
+
+class Tracker(Protocol):
+    """Takes the metrics of one step after another."""
+
+    def log(self, step: int, metrics: Metrics) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """One JSON object a line: {"step": ..., "time": seconds since 1970, metric: value, ...}."""
+
+    def __init__(self, path: Path, first_step: int):
+        self._drop_from(path, first_step)
+        self._file = path.open("a", encoding="utf-8")
+
+    @staticmethod
+    def _drop_from(path: Path, first_step: int) -> None:
+        # A run that goes on from a checkpoint repeats the steps after it: each is kept once.
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] < first_step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue  # A line cut off when the process was killed.
+        path.write_text("".join(kept), encoding="utf-8")
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        values = {name: np.asarray(value).tolist() for name, value in metrics.items()}
+        json.dump({"step": step, "time": round(time.time(), 3), **values}, self._file)
+        self._file.write("\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorBoard:
+    """Event files; a metric with one value a layer becomes one curve a layer."""
+
+    def __init__(self, folder: Path, first_step: int):
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=first_step)
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        for name, value in _by_layer(metrics).items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of a Weights & Biases project, continued under the same id."""
+
+    def __init__(self, folder: Path, project: str):
+        try:
+            import wandb
+        except ImportError:
+            raise UserError(
+                "log.wandb_project is set but wandb is not installed: "
+                "install it with `uv sync --extra wandb`"
+            ) from None
+        self._run = wandb.init(
+            project=project, dir=str(folder), name=folder.name, id=folder.name, resume="allow"
+        )
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        self._run.log(_by_layer(metrics), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _by_layer(metrics: Metrics) -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        values = np.atleast_1d(np.asarray(value))
+        names = [name] if np.ndim(value) == 0 else [f"{name}/layer{i}" for i in range(len(values))]
+        flat.update(zip(names, values.tolist(), strict=True))
+    return flat
+
+
+def make_trackers(config: LogConfig, folder: Path, first_step: int) -> list[Tracker]:
+    """The trackers of a run that starts, or goes on, at `first_step`."""
+    trackers: list[Tracker] = [JsonLines(folder / "metrics.jsonl", first_step)]
+    if config.tensorboard:
+        trackers.append(TensorBoard(folder / "tensorboard", first_step))
+    if config.wandb_project is not None:
+        trackers.append(WeightsAndBiases(folder, config.wandb_project))
+    return trackers
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal, and printed now and then elsewhere."""
+
+    def __init__(self, stream: TextIO | None = None, seconds_between: float = 5.0):
+        self._stream = sys.stdout if stream is None else stream
+        self._live = self._stream.isatty()
+        self._seconds_between = seconds_between
+        self._last = -float("inf")
+        self._width = 0
+
+    def show(self, line: str, *, last: bool = False) -> None:
+        """Shows `line`, the one that stays if `last`."""
+        if self._live:
+            self._stream.write("\r" + line.ljust(self._width) + ("\n" if last else ""))
+            self._width = 0 if last else len(line)
+        elif last or time.monotonic() - self._last >= self._seconds_between:
+            self._last = time.monotonic()
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Leaves a live line as it is and goes to the next."""
+        if self._live and self._width:
+            self._stream.write("\n")
+            self._width = 0
+
+
+def duration(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, secs = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast a run goes, told on the terminal and to its trackers."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from sgatlin.config import Config
+from sgatlin.eval.loss import EvalResult
+from sgatlin.scaling.flops import n_parameters, peak_flops, training_flops
+from sgatlin.train.metrics import ProgressLine, duration, make_trackers
+from sgatlin.train.run import RunDirectory
+
+
+class Clock:
+    """Seconds of a run, and tokens per second since the last time somebody asked."""
+
+    def __init__(self, seconds_before: float):
+        self._before = seconds_before
+        self._start = self._mark = time.monotonic()
+        self._tokens = 0
+
+    def count(self, tokens: int) -> None:
+        self._tokens += tokens
+
+    def rate(self) -> float:
+        """Tokens per second since the last call."""
+        now = time.monotonic()
+        rate = self._tokens / max(now - self._mark, 1e-9)
+        self._mark, self._tokens = now, 0
+        return rate
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._start
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside counts as time of the run, but not in the rate."""
+        since = time.monotonic()
+        yield
+        self._mark += time.monotonic() - since
+
+
+class Reporter:
+    """Takes a run's metrics and passes on what is due."""
+
+    def __init__(self, config: Config, run: RunDirectory, *, first_step: int, seconds: float):
+        self.clock = Clock(seconds)
+        self._config = config
+        self._progress = ProgressLine()
+        self._trackers = make_trackers(config.log, run.path, first_step)
+        self._device = jax.devices()[0].device_kind
+        self._flops = training_flops(config.model, config.data.seq_len).full
+        self._val_loss = math.nan
+
+    def step(self, step: int, metrics: dict[str, Any]) -> None:
+        """Metrics of one optimizer step, read from the device."""
+        config, total = self._config, self._config.train.steps
+        self.clock.count(config.tokens_per_step)
+        if step % config.log.every and step not in (1, total):
+            return
+        rate = self.clock.rate()
+        speed = {"tokens": step * config.tokens_per_step, "tokens_per_second": rate}
+        peak, share = peak_flops(self._device), ""
+        if peak is not None:
+            speed["share_of_peak"] = self._flops * rate / peak
+            share = f"  {100 * speed['share_of_peak']:.1f} % of peak"
+        self._log(step, metrics | speed)
+        validated = "" if math.isnan(self._val_loss) else f"  val {self._val_loss:.3f}"
+        left = duration((total - step) * config.tokens_per_step / rate)
+        self._progress.show(
+            f"step {step:{len(str(total))}}/{total}  loss {float(metrics['loss']):.3f}{validated}"
+            f"  {rate / 1000:.1f} k tokens/s{share}  {left} left",
+            last=step == total,
+        )
+
+    def validation(self, step: int, result: EvalResult) -> None:
+        self._val_loss = result.loss
+        self._log(
+            step,
+            {
+                "val_loss": result.loss,
+                "val_perplexity": result.perplexity,
+                "val_bits_per_byte": result.bits_per_byte,
+            },
+        )
+
+    def close(self) -> None:
+        self._progress.end()
+        for tracker in self._trackers:
+            tracker.close()
+
+    def _log(self, step: int, metrics: dict[str, Any]) -> None:
+        for tracker in self._trackers:
+            tracker.log(step, metrics)
+
+
+def describe(config: Config, run: RunDirectory, told: str) -> str:
+    """A run's first line."""
+    model, steps = config.model, config.train.steps
+    return (
+        f"{run.path}: {model.feed_forward.kind}, {n_parameters(model):,} parameters, "
+        f"{steps:,} steps of {config.tokens_per_step:,} tokens, {model.compute_dtype} on "
+        f"{jax.devices()[0].device_kind}; {told}"
+    )

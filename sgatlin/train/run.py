@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run directory: config.json, tokenizer.json, metrics.jsonl, checkpoints/, result.json."""
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sgatlin.config import Config, differing_fields, from_json, to_json
+from sgatlin.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """An existing run, or UserError."""
+        run = cls(path)
+        if not run.config_file.is_file():
+            raise UserError(f"{path} is not a run directory: it has no config.json")
+        return run
+
+    @classmethod
+    def start(cls, path: Path, config: Config) -> "RunDirectory":
+        """The directory of a run that starts or goes on; UserError if another run's.
+
+        How often to log and to save may change when a run goes on; nothing else may.
+        """
+        run = cls(path)
+        if run.config_file.exists():
+            before = run.config()
+            same = dataclasses.replace(before, log=config.log, checkpoint=config.checkpoint)
+            if differing := differing_fields(same, config):
+                raise UserError(
+                    f"{path} holds a run with another config (field: there, now): "
+                    f"{'; '.join(differing)}. Choose another --workdir, or the same config"
+                )
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} exists and is not a run directory: choose another --workdir")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(run.config_file, to_json(config))
+        except OSError as error:
+            raise UserError(f"cannot write the run directory {path}: {error.strerror}") from None
+        return run
+
+    def config(self) -> Config:
+        """The run's config; UserError if it cannot be read."""
+        try:
+            text = self.config_file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot read {self.config_file}: {error.strerror}") from None
+        return from_json(text, origin=str(self.config_file))
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a small file so that a reader sees the old text or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run begins: at its own latest checkpoint, at another run's, or at step 0."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from sgatlin.config import Config, differing_fields
+from sgatlin.errors import UserError
+from sgatlin.train import checkpoint
+from sgatlin.train.load import abstract_params, find_checkpoint
+from sgatlin.train.run import RunDirectory
+from sgatlin.train.schedules import StableDecaySchedule
+from sgatlin.train.step import TrainState, abstract_state, init_state
+
+
+class Position(NamedTuple):
+    """Where a run is, beside its arrays. With the config's seed it fixes all that is random."""
+
+    examples: int = 0
+    """Windows consumed since the first step: the one position in the data."""
+    seconds: float = 0.0
+    """Time trained so far."""
+
+
+class Start(NamedTuple):
+    state: TrainState
+    position: Position
+    told: str
+    """One line about where the run begins."""
+
+
+def start_run(
+    config: Config, run: RunDirectory, *, init_from: str | None, branch_from: str | None
+) -> Start:
+    """The state that a run begins with.
+
+    A run with a checkpoint of its own goes on from there. Else `init_from` (RUN, RUN@STEP or
+    RUN@best) gives the parameters alone, and `branch_from` (RUN or RUN@STEP) the whole state of a
+    checkpoint of another run's stable phase, so that this run adds its own decay.
+    """
+    latest = checkpoint.latest(run.checkpoints)
+    if latest is not None:
+        state, position = _restore(config, run.checkpoints, latest)
+        return Start(state, position, f"goes on from step {latest}")
+    if branch_from is not None:
+        return _branch(config, branch_from)
+    if init_from is not None:
+        source, step = find_checkpoint(init_from)
+        params = checkpoint.restore_params(source.checkpoints, step, abstract_params(config))
+        state = init_state(config, params)
+        return Start(state, Position(), f"starts from the parameters of {source.path}, step {step}")
+    return Start(init_state(config), Position(), "starts at step 0")
+
+
+def _restore(config: Config, folder: Path, step: int) -> tuple[TrainState, Position]:
+    like = abstract_state(config)
+    params, train, data = checkpoint.restore(
+        folder,
+        step,
+        params_like=like.params,
+        train_like={"step": like.step, "optimizer": like.optimizer},
+    )
+    return TrainState(train["step"], params, train["optimizer"]), Position(**data)
+
+
+def _branch(config: Config, branch_from: str) -> Start:
+    source = RunDirectory.open(Path(branch_from.rpartition("@")[0] or branch_from))
+    theirs = source.config()
+    same = dataclasses.replace(
+        theirs,
+        name=config.name,
+        train=dataclasses.replace(
+            theirs.train,
+            steps=config.train.steps,
+            eval_every=config.train.eval_every,
+            eval_tokens=config.train.eval_tokens,
+        ),
+        log=config.log,
+        checkpoint=config.checkpoint,
+    )
+    ours, before = config.optimizer.schedule, theirs.optimizer.schedule
+    if not isinstance(ours, StableDecaySchedule) or not isinstance(before, StableDecaySchedule):
+        raise UserError("--branch-from needs the schedule stable_decay, in both runs")
+    same = dataclasses.replace(
+        same, optimizer=dataclasses.replace(same.optimizer, schedule=_with_decay_of(before, ours))
+    )
+    if differing := differing_fields(same, config):
+        raise UserError(
+            f"--branch-from {branch_from}: only the steps and the decay may differ, but there "
+            f"is also (field: there, here): {'; '.join(differing)}"
+        )
+    last = min(ours.decay_start(config.train.steps), before.decay_start(theirs.train.steps))
+    stable = [step for step in checkpoint.good_steps(source.checkpoints) if step <= last]
+    if "@" in branch_from:
+        source, step = find_checkpoint(branch_from)
+        stable = [step] if step in stable else []
+    if not stable:
+        raise UserError(
+            f"--branch-from {branch_from}: no such checkpoint at or before step {last}, where the "
+            "stable phase of both runs ends; checkpoint.keep-every keeps some for good"
+        )
+    state, position = _restore(config, source.checkpoints, stable[-1])
+    return Start(state, position, f"branches off {source.path} at step {stable[-1]}")
+
+
+def _with_decay_of(
+    schedule: StableDecaySchedule, other: StableDecaySchedule
+) -> StableDecaySchedule:
+    return dataclasses.replace(schedule, decay=other.decay, decay_fraction=other.decay_fraction)
