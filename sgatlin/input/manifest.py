@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest of a token store: what it holds, with size and hash of every file."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pydantic
+
+from sgatlin.errors import UserError
+
+FORMAT_VERSION: Literal[1] = 1
+MANIFEST = "manifest.json"
+OFFSET_DTYPE = np.dtype("<i8")
+
+
+def _inside_store(name: str) -> str:
+    if name in ("", ".", "..") or any(separator in name for separator in "/\\:"):
+        raise ValueError(f"the file name {name!r} leads out of the store")
+    return name
+
+
+class _Record(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class ShardFile(_Record):
+    """One file of a store; `size` in bytes."""
+
+    file: Annotated[str, pydantic.AfterValidator(_inside_store)]
+    size: pydantic.NonNegativeInt
+    sha256: str
+
+
+class Shard(_Record):
+    """Whole documents: their tokens, and where each starts."""
+
+    n_tokens: pydantic.PositiveInt
+    n_documents: pydantic.PositiveInt
+    n_bytes: pydantic.NonNegativeInt
+    tokens: ShardFile
+    documents: ShardFile
+
+
+class Manifest(_Record):
+    """What a store holds. `n_tokens` counts every bos, `n_bytes` is UTF-8 text without them."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    source: str
+    n_tokens: int
+    n_documents: int
+    n_bytes: int
+    dtype: Literal["uint16", "uint32"]
+    vocab_size: pydantic.PositiveInt
+    tokenizer_hash: str
+    shards: Annotated[tuple[Shard, ...], pydantic.Field(min_length=1)]
+
+    @pydantic.model_validator(mode="after")
+    def _adds_up(self) -> "Manifest":
+        item = np.dtype(self.dtype).itemsize
+        for shard in self.shards:
+            if (shard.tokens.size, shard.documents.size) != (
+                shard.n_tokens * item,
+                shard.n_documents * OFFSET_DTYPE.itemsize,
+            ):
+                raise ValueError(f"counts and sizes of {shard.tokens.file} disagree")
+        for name in ("n_tokens", "n_documents", "n_bytes"):
+            if getattr(self, name) != sum(getattr(shard, name) for shard in self.shards):
+                raise ValueError(f"{name} is not the sum over the shards")
+        return self
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads the manifest of the store in a folder.
+
+    Raises:
+      UserError: when there is none, or one that is damaged or of another format.
+    """
+    file = path / MANIFEST
+    again = "prepare it again with `sgatlin prepare`"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} has no {MANIFEST}, its preparation did not end: {again}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {file} ({error}): {again}") from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise UserError(f"{file} is of format {version}, this program reads 1: {again}")
+    try:
+        return Manifest.model_validate(content)
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise UserError(
+            f"{file} is damaged, {where or 'counts'}: {fault['msg']}: {again}"
+        ) from None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all, whatever happens meanwhile."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
