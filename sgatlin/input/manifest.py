@@ -2,7 +2,6 @@
 """The manifest of a token store: what it holds, with size and hash of every file."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -97,13 +96,3 @@ def read_manifest(path: Path) -> Manifest:
         raise UserError(
             f"{file} is damaged, {where or 'counts'}: {fault['msg']}: {again}"
         ) from None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all, whatever happens meanwhile."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

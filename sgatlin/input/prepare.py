@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from sgatlin.errors import UserError
+from sgatlin.files import write_atomically
 from sgatlin.input import storyworld
-from sgatlin.input.manifest import write_atomically
 from sgatlin.input.store import StoreWriter, TokenStore
 from sgatlin.input.tokenizer import Tokenizer, train_bpe
 

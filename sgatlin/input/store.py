@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from sgatlin.errors import UserError
+from sgatlin.files import write_atomically
 from sgatlin.input.manifest import (
     MANIFEST,
     OFFSET_DTYPE,
@@ -28,7 +29,6 @@ from sgatlin.input.manifest import (
     Shard,
     ShardFile,
     read_manifest,
-    write_atomically,
 )
 from sgatlin.input.tokenizer import Tokenizer
 

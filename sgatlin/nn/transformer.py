@@ -109,7 +109,7 @@ class Block(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], Cache | None, Gates | None]:
         mixed_BTD, cache = self.attention(self.attention_norm(x_BTD).astype(dtype), cache)
         x_BTD += mixed_BTD.astype(x_BTD.dtype)
-        gating: dict[str, Any] = {} if edit is None else {"gates": edit.gates, "replace": edit.replace}
+        gating: dict[str, Any] = {} if edit is None else edit._asdict()
         y_BTD, gates = self.feed_forward(self.feed_forward_norm(x_BTD).astype(dtype), **gating)
         return x_BTD + y_BTD.astype(x_BTD.dtype), cache, gates
 

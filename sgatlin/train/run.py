@@ -3,13 +3,12 @@
 
 import dataclasses
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from sgatlin.config import Config, differing_fields, from_json, to_json
 from sgatlin.errors import UserError
+from sgatlin.files import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,18 +79,3 @@ class RunDirectory:
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a small file so that a reader sees the old text or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

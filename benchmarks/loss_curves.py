@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws training and validation loss of finished runs against tokens.
+
+python -m benchmarks.loss_curves runs/story runs/story-swiglu runs/story-mlp --out curves.png
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import matplotlib
+import tyro
+
+from sgatlin.train.run import RunDirectory
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Told apart in black and white too.
+LINES = ("-", "--", "-.", ":")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories."""
+    out: Path
+    """Picture to write; its ending chooses the form."""
+
+
+def main(arguments: Arguments) -> None:
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for number, path in enumerate(arguments.runs):
+        run = RunDirectory.open(path)
+        config = run.config()
+        rows = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+        train = [(row["tokens"], row["loss"]) for row in rows if "loss" in row]
+        validation = [
+            (row["step"] * config.tokens_per_step, row["val_loss"])
+            for row in rows
+            if "val_loss" in row
+        ]
+        style, colour = LINES[number % len(LINES)], f"C{number}"
+        result = json.loads(run.result_file.read_text())
+        kind = config.model.feed_forward.kind
+        label = f"{kind}: validation perplexity {result['val_perplexity']:.2f}"
+        tokens, loss = zip(*train, strict=True)
+        axes.plot(tokens, loss, style, color=colour, linewidth=1.2, label=label)
+        tokens, loss = zip(*validation, strict=True)
+        axes.plot(tokens, loss, "o", color=colour, markersize=4)
+    axes.set_xlabel("tokens")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M")
+    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylim(top=6)
+    axes.set_title("The story world: training loss (lines) and validation loss (dots)", fontsize=10)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(arguments.out, dpi=160)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
