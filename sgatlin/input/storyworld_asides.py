@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The groups of asides that templates name: group -> world -> noun -> templates."""
+
+from sgatlin.input import storyworld_asides_indoors as indoors
+from sgatlin.input import storyworld_asides_outdoors as outdoors
+
+ASIDES = {
+    "attic": {"town": indoors.ATTIC, "woods": indoors.ATTIC},
+    "morning": {"town": indoors.MORNING, "woods": indoors.MORNING},
+    "snow": {"town": outdoors.SNOW, "woods": outdoors.SNOW},
+    "bed": {"town": indoors.BED, "woods": indoors.BED},
+    "nurse": {"town": indoors.NURSE, "woods": indoors.NURSE},
+    "watch": {"town": outdoors.WATCH, "woods": outdoors.WATCH_WOODS},
+    "pets": {"town": indoors.PETS, "woods": outdoors.WATCH_WOODS},
+    "place": {"town": outdoors.PLACE, "woods": outdoors.PLACE},
+    "yard": {"town": outdoors.YARD, "woods": outdoors.YARD},
+    "beach": {"town": outdoors.BEACH, "woods": outdoors.BEACH},
+    "way": {"town": outdoors.WAY, "woods": outdoors.WAY},
+    "street": {"town": outdoors.TOWN, "woods": outdoors.TOWN},
+    "meet": {"town": outdoors.MEET_COUNTRY, "woods": outdoors.MEET_WOODS},
+    "home": {"town": indoors.HOME, "woods": indoors.DEN},
+    "kitchen": {"town": indoors.KITCHEN, "woods": indoors.KITCHEN},
+    "book": {"town": indoors.BOOK, "woods": indoors.BOOK},
+}
+
+# How much more often than others a noun is drawn within its groups, so that all facts are stated
+# about as often as each other: plots themselves speak more of some nouns than of others.
+WEIGHTS = {
+    "blanket": 16,
+    "pillow": 16,
+    "lemon": 14,
+    "coin": 13,
+    "peach": 13,
+    "soup": 13,
+    "bread": 12,
+    "puddle": 11,
+    "sun": 11,
+    "cheese": 9,
+    "carrot": 8,
+    "feather": 8,
+    "ball": 7,
+    "cloud": 6,
+    "drum": 6,
+    "giraffe": 6,
+    "ladder": 6,
+    "vase": 6,
+    "elephant": 5,
+    "monkey": 5,
+    "honey": 4,
+    "lamb": 4,
+    "lion": 4,
+    "deer": 3,
+    "forest": 3,
+    "goose": 3,
+    "hedgehog": 3,
+    "hill": 3,
+    "lake": 3,
+    "market": 3,
+    "mountain": 3,
+    "oak": 3,
+    "path": 3,
+    "peacock": 3,
+    "river": 3,
+    "road": 3,
+    "bridge": 2,
+    "cat": 2,
+    "cave": 2,
+    "dog": 2,
+    "kitten": 2,
+    "owl": 2,
+    "parrot": 2,
+}
