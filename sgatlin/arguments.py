@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -38,13 +39,16 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, default: T | No
 
 def _one_line(boxed: str) -> str:
     """What tyro draws as a box of several lines: the problem, and the option that was meant."""
-    lines = [line.strip("│╭╮╰╯─ \t") for line in boxed.splitlines()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", boxed)  # on a terminal the box has colours
+    lines = [line.strip("│| \t") for line in plain.splitlines()]
+    lines = [line for line in lines if line.strip("╭╮╰╯─+-")]
     problem: list[str] = []
-    for number, line in enumerate(lines[1:], start=1):
-        if line.startswith(("Perhaps you meant:", "Argument helptext:")):
-            return f"{' '.join(problem)}; did you mean {lines[number + 1]}?"
+    for line, following in zip(lines[1:], [*lines[2:], ""], strict=True):
+        if line.startswith(("Perhaps you meant:", "Arguments similar to")):
+            return f"{' '.join(problem)}; did you mean {following}?"
+        if line.startswith("Argument helptext:"):
+            return f"{' '.join(problem)}; give {following}"
         if line.startswith("For full helptext"):
             break
-        if line:
-            problem.append(line)
+        problem.append(line)
     return " ".join(problem) or "the arguments do not fit"

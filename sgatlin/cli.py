@@ -2,6 +2,7 @@
 """The command line: `sgatlin COMMAND ...`. Bad input ends in one line and exit code 2."""
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,7 +118,9 @@ def train(arguments: Sequence[str], *, prog: str = "sgatlin train") -> None:
     parse(TrainCommand, arguments[named:], prog=f"{prog} CONFIG", default=default)()
 
 
-def _command(kind: type[Callable[[], None]], name: str) -> Callable[[Sequence[str]], None]:
+def _command(
+    kind: type[EvalCommand | GenerateCommand | PrepareCommand], name: str
+) -> Callable[[Sequence[str]], None]:
     def run(arguments: Sequence[str]) -> None:
         parse(kind, arguments, prog=f"sgatlin {name}")()
 
@@ -147,6 +150,8 @@ def run_command(command: Callable[[], None]) -> None:
         sys.exit(_told(error, code=2))
     except RunStopped as error:
         sys.exit(_told(error, code=1))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone.
         sys.stderr.close()

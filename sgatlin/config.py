@@ -12,7 +12,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -91,8 +91,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name}={value} must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed={self.seed} must be at least 0")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed={self.seed} must be at least 0 and below 2**32")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,6 +159,8 @@ def from_json(text: str, *, origin: str) -> Config:
         raise UserError(f"{origin} is not JSON: {error}") from None
     except pydantic.ValidationError as error:
         raise UserError(f"{origin}: {_first_problem(error, text)}") from None
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from None
 
 
 def check_types(config: Config, *, origin: str) -> Config:
@@ -205,13 +207,13 @@ def load_config(spec: str) -> Config:
     with _told_in_one_line(path):
         config = make()
     if not isinstance(config, Config):
-        raise UserError(f"{path}: variant {variant!r} returned a {type(config).__name__}")
+        raise UserError(f"{spec} returns {type(config).__name__}, not a Config")
     return check_types(config, origin=str(path))
 
 
 def load_variants(path: Path) -> dict[str, Callable[[], Config]]:
     """`VARIANTS` of a config file."""
-    module_spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    module_spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path.resolve())
     if module_spec is None or module_spec.loader is None:
         raise UserError(f"{path} is not a Python file: a config file ends in .py")
     module: ModuleType = importlib.util.module_from_spec(module_spec)
@@ -263,14 +265,30 @@ class _told_in_one_line:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or not isinstance(error, Exception):
             return
-        lines = [
-            frame.lineno
-            for frame in traceback.extract_tb(trace)
-            if Path(frame.filename) == self.path
-        ]
+        file = str(self.path.resolve())
+        lines = [f.lineno for f in traceback.extract_tb(trace) if f.filename == file]
+        if isinstance(error, SyntaxError) and error.filename == file:
+            lines = [error.lineno]
         where = f"{self.path}:{lines[-1]}" if lines else str(self.path)
-        what = error if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        what = _wrong_type(trace) or str(error).partition("\n")[0]
+        if not isinstance(error, UserError):
+            what = f"{type(error).__name__}: {what}"
         raise UserError(f"{where}: {what}") from error
+
+
+def _wrong_type(trace: TracebackType | None) -> str | None:
+    """What is wrong with the dataclass whose own check failed, if a field has another type."""
+    for frame, _ in traceback.walk_tb(trace):
+        if frame.f_code.co_name == "__post_init__":
+            checked = frame.f_locals["self"]
+            text = json.dumps(dataclasses.asdict(checked), default=str)
+            try:
+                pydantic.TypeAdapter(type(checked)).validate_json(text, strict=True)
+            except pydantic.ValidationError as error:
+                return _first_problem(error, text)
+            except UserError:
+                pass
+    return None
 
 
 def _first_problem(error: pydantic.ValidationError, text: str) -> str:
@@ -284,4 +302,8 @@ def _first_problem(error: pydantic.ValidationError, text: str) -> str:
     name = ".".join(field)
     if problem["type"] == "unexpected_keyword_argument":
         return f"{name} is not a field of a config"
-    return f"{name}={problem['input']!r}: {problem['msg']}"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    # A dict's fields would fill the line.
+    value = "" if isinstance(problem["input"], dict) else f"={problem['input']!r}"
+    return f"{name or 'the config'}{value}: {problem['msg']}"

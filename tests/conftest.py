@@ -4,7 +4,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -26,6 +26,8 @@ flags.FLAGS.mark_as_parsed()
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+_COMPILED: dict[Any, Any] = {}
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +51,30 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> "Config":
 
 @pytest.fixture(scope="session")
 def toy_run(toy: "Config", tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished run of `toy`, to be read only; it kept every checkpoint."""
+    """The directory of a finished run of `toy`, to be read only: checkpoints 5, 10, 15 and 20."""
     from sgatlin.train.loop import Trainer, TrainOptions
 
     keeping = dataclasses.replace(toy.checkpoint, keep_every=5)
+    validating = dataclasses.replace(toy.train, eval_every=5)
+    config = dataclasses.replace(toy, checkpoint=keeping, train=validating)
     path = tmp_path_factory.mktemp("runs") / "toy"
-    Trainer(dataclasses.replace(toy, checkpoint=keeping), path, TrainOptions()).train()
+    Trainer(config, path, TrainOptions()).train()
     return path
+
+
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers whose steps are the same programs share them: most tests are of other things."""
+    from sgatlin.train.loop import Trainer
+
+    def compile_or_share(trainer: Trainer) -> None:
+        config = trainer.config
+        shape = (config.data.batch_size, config.data.seq_len, config.train.accumulate)
+        key = (config.model, config.optimizer, config.train.steps, shape)
+        if key not in _COMPILED:
+            original(trainer)
+            _COMPILED[key] = trainer.train_step, trainer.eval_step
+        trainer.train_step, trainer.eval_step = _COMPILED[key]
+
+    original = Trainer._compile
+    monkeypatch.setattr(Trainer, "_compile", compile_or_share)

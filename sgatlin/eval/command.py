@@ -51,8 +51,11 @@ def write_samples(
     seed: int,
 ) -> None:
     """Prints `n_samples` texts that begin with `prompt`, each as it is written."""
-    if n_samples < 1:
-        raise UserError(f"samples={n_samples} must be at least 1")
+    for name, value in (("samples", n_samples), ("max_tokens", max_tokens)):
+        if value is not None and value < 1:
+            raise UserError(f"{name}={value} must be at least 1")
+    if not 0 <= seed <= 2**32 - n_samples:
+        raise UserError(f"seed={seed} must be at least 0 and below 2**32")
     loaded = load_run(spec)
     for sample in range(n_samples):
         if n_samples > 1:

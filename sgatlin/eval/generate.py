@@ -79,7 +79,7 @@ def generate(
     cache = model.empty_cache(n_sequences, n_prompt + max_tokens)
     root = jax.random.key(seed)
 
-    def step(params: Any, cache: Cache, tokens_BT: Array, index: int) -> tuple[Array, Any]:
+    def step(params: Any, cache: Cache, tokens_BT: Array, index: Array) -> tuple[Array, Any]:
         output = bind(config, params)(tokens_BT, cache=cache)
         key = jax.random.fold_in(root, index)
         return sample_token(output.logits[:, -1, :n_ids], key, sampling), output.cache

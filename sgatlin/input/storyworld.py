@@ -27,7 +27,7 @@ from sgatlin.input import (
     storyworld_plots_nature,
     storyworld_plots_quest,
 )
-from sgatlin.input.storyworld_cast import cast
+from sgatlin.input.storyworld_cast import Zipf, cast
 from sgatlin.input.storyworld_facts import FACTS, Fact
 from sgatlin.input.storyworld_grammar import (
     PARAGRAPH,
@@ -47,15 +47,17 @@ __all__ = ["Fact", "Split", "Tale", "facts", "lexicon", "split_of", "stories", "
 
 Split = Literal["train", "validation"]
 
-PLOTS: tuple[Plot, ...] = (
-    *storyworld_plots_kind.PLOTS,
-    *storyworld_plots_brave.PLOTS,
-    *storyworld_plots_quest.PLOTS,
-    *storyworld_plots_home.PLOTS,
-    *storyworld_plots_fun.PLOTS,
-    *storyworld_plots_fable.PLOTS,
-    *storyworld_plots_nature.PLOTS,
+# Of a file's plots, the first are the most common.
+_THEMES: tuple[tuple[Plot, ...], ...] = (
+    storyworld_plots_kind.PLOTS,
+    storyworld_plots_brave.PLOTS,
+    storyworld_plots_quest.PLOTS,
+    storyworld_plots_home.PLOTS,
+    storyworld_plots_fun.PLOTS,
+    storyworld_plots_fable.PLOTS,
+    storyworld_plots_nature.PLOTS,
 )
+PLOTS = tuple(itertools.chain(*_THEMES))
 
 # How many sentences a story may have.
 _SENTENCES = range(5, 16)
@@ -92,11 +94,16 @@ class _Stage:
 
 
 @functools.cache
-def _stages() -> tuple[tuple[_Stage, ...], ...]:
-    """Each plot, in each world that it can play in."""
+def _themes() -> tuple[Zipf[tuple[_Stage, ...]], ...]:
+    """Each theme's plots, each plot in each world that it can play in."""
     return tuple(
-        tuple(_stage(plot, world) for world in WORLDS if plot.world in (world, "any"))
-        for plot in PLOTS
+        Zipf(
+            [
+                tuple(_stage(plot, world) for world in WORLDS if plot.world in (world, "any"))
+                for plot in plots
+            ]
+        )
+        for plots in _THEMES
     )
 
 
@@ -124,7 +131,7 @@ def tale(seed: int, split: Split, index: int) -> Tale:
     digest = hashlib.blake2b(f"{seed} {split} {index}".encode(), digest_size=16).digest()
     # Of random.Random, the seeding by an integer and random() are the same in every version.
     rand = random.Random(int.from_bytes(digest, "big")).random
-    stage = _pick(_pick(_stages(), rand), rand)
+    stage = _pick(_pick(_themes(), rand).draw(rand), rand)
     while True:
         told = _tell(stage, rand)
         if split_of(told.text) == split and sentence_count(told.text) in _SENTENCES:

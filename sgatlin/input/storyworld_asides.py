@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The groups of asides that templates name: group -> world -> noun -> templates."""
 
+from collections.abc import Mapping
+
 from sgatlin.input import storyworld_asides_indoors as indoors
 from sgatlin.input import storyworld_asides_outdoors as outdoors
 
-ASIDES = {
+Group = Mapping[str, tuple[str, ...]]
+
+ASIDES: dict[str, dict[str, Group]] = {
     "attic": {"town": indoors.ATTIC, "woods": indoors.ATTIC},
     "morning": {"town": indoors.MORNING, "woods": indoors.MORNING},
     "snow": {"town": outdoors.SNOW, "woods": outdoors.SNOW},
@@ -27,29 +31,30 @@ ASIDES = {
 # about as often as each other: plots themselves speak more of some nouns than of others.
 WEIGHTS = {
     "blanket": 16,
+    "bread": 16,
+    "cheese": 16,
+    "coin": 16,
+    "honey": 16,
+    "lemon": 16,
+    "peach": 16,
     "pillow": 16,
-    "lemon": 14,
-    "coin": 13,
-    "peach": 13,
-    "soup": 13,
-    "bread": 12,
-    "puddle": 11,
-    "sun": 11,
-    "cheese": 9,
-    "carrot": 8,
-    "feather": 8,
-    "ball": 7,
-    "cloud": 6,
+    "puddle": 16,
+    "sun": 16,
+    "soup": 15,
+    "carrot": 13,
+    "cloud": 9,
+    "giraffe": 8,
+    "monkey": 7,
     "drum": 6,
-    "giraffe": 6,
+    "feather": 6,
     "ladder": 6,
+    "lion": 6,
     "vase": 6,
-    "elephant": 5,
-    "monkey": 5,
-    "honey": 4,
+    "ball": 5,
+    "deer": 4,
+    "elephant": 4,
     "lamb": 4,
-    "lion": 4,
-    "deer": 3,
+    "bee": 3,
     "forest": 3,
     "goose": 3,
     "hedgehog": 3,
@@ -59,14 +64,14 @@ WEIGHTS = {
     "mountain": 3,
     "oak": 3,
     "path": 3,
-    "peacock": 3,
     "river": 3,
     "road": 3,
     "bridge": 2,
+    "castle": 2,
     "cat": 2,
     "cave": 2,
     "dog": 2,
     "kitten": 2,
-    "owl": 2,
     "parrot": 2,
+    "rabbit": 2,
 }

@@ -8,30 +8,33 @@ one possible referent.
 import bisect
 import itertools
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from sgatlin.input import storyworld_words as words
 from sgatlin.input.storyworld_facts import ADJECTIVES
-from sgatlin.input.storyworld_grammar import Plot, Random
+from sgatlin.input.storyworld_grammar import Plot, Random, World
+
+T = TypeVar("T")
 
 
-class Zipf:
-    """A list whose items get rarer along it: weight 1 / (place + 4)."""
+class Zipf(Generic[T]):
+    """A list whose items get rarer along it: weight 1 / (place + 2)."""
 
-    def __init__(self, items: Sequence[str]):
+    def __init__(self, items: Sequence[T]):
         self.items = tuple(items)
-        weights = list(itertools.accumulate(1 / (place + 4) for place in range(len(items))))
+        weights = list(itertools.accumulate(1 / (place + 2) for place in range(len(items))))
         self._shares = [w / weights[-1] for w in weights]
 
-    def draw(self, random: Random) -> str:
+    def draw(self, random: Random) -> T:
         """One item."""
         return self.items[bisect.bisect_right(self._shares, random())]
 
 
-PRONOUNS = {
+_PRONOUNS = {
     "she": {"he": "she", "him": "her", "his": "her", "himself": "herself"},
     "he": {"he": "he", "him": "him", "his": "his", "himself": "himself"},
 }
-_PRONOUNS_2 = {g: {f"{k}2": v for k, v in slots.items()} for g, slots in PRONOUNS.items()}
+_PRONOUNS_2 = {g: {f"{k}2": v for k, v in slots.items()} for g, slots in _PRONOUNS.items()}
 _BEASTS = {beast.noun: beast for beast in words.BEASTS + words.RARE_BEASTS}
 _TABLES = {name: Zipf(items) for name, items in words.TABLES.items()}
 _NAMES = {"she": Zipf(words.GIRLS), "he": Zipf(words.BOYS)}
@@ -101,10 +104,10 @@ class Slots(dict[str, str]):
         return word
 
 
-def cast(plot: Plot, world: str, random: Random, taken: set[str]) -> Slots:
+def cast(plot: Plot, world: World, random: Random, taken: set[str]) -> Slots:
     """The characters of a story of `plot`; adds the animals among them to `taken`."""
     gender, other = ("she", "he") if random() < 0.5 else ("he", "she")
-    slots = PRONOUNS[gender] | _PRONOUNS_2[other]
+    slots = _PRONOUNS[gender] | _PRONOUNS_2[other]
     if world == "town":
         _cast_town(slots, gender, other, random)
     else:
@@ -193,7 +196,7 @@ def _cast_woods(
     }
 
 
-def _species(allowed: Sequence[str], table: Zipf, random: Random, taken: set[str]) -> str:
+def _species(allowed: Sequence[str], table: Zipf[str], random: Random, taken: set[str]) -> str:
     """An animal that is not in the story yet."""
     noun = allowed[int(random() * len(allowed))] if allowed else table.draw(random)
     while noun in taken:

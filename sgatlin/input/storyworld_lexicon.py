@@ -54,7 +54,7 @@ CLASSES = {
         curtains cushion cutter dam dams desk dice doll door doors doorstep drain drawer drawing
         driftwood drum drums dust duster envelope fan feather feathers fence fences ferry flag
         flashlight flute fork frame gate gates glass glasses glitter glue guitar hammock
-        handkerchief harmonica harp hook horn horns invitation jar jars jug kettle key kite
+        handkerchief harmonica harp hook horn horns invitation iron jar jars jug kettle key kite
         kites knife knot ladder lamp lamps lantern lanterns laundry letter letters lid line list
         locket log logs loom loop machine magnet mail mailbox mandolin map marble marbles mast
         medal mess message mirror money mug napkin napkins net news newspaper note organ oven
@@ -76,7 +76,7 @@ CLASSES = {
         sleeves sock socks sweater swimsuit vest""",
     "food": """
         apple apples apricots bagel bananas bean beans beet berries berry blackberries
-        blueberries bread breakfast brownie bun buns butter cabbage cake carrot cheese cherries
+        blueberries bread breakfast brownie bun butter cabbage cake carrot cheese cherries
         cherry chocolate cider cocoa coconut cookie cookies corn cream croissant crumb crumbs
         crust cupcake curry dinner dough doughnut dumplings eggs figs flour food ginger
         gingerbread gooseberries grapes ham herbs honey ice jam jelly juice kiwis lasagna lemon
@@ -149,12 +149,12 @@ CLASSES = {
         again ago ahead almost alone already also always anymore anyway anywhere aside back
         backward badly carefully closer deeply else even ever everywhere far farther faster
         first forever forth fro halfway hardly here how however instead just later loudly maybe
-        mostly nearby nearly never not now often only peacefully perfectly perhaps politely
-        quickly quietly slowly sometimes somewhere soon soundly still suddenly then there
-        together too very well why yet""",
+        mostly nearby nearly never not now often only peacefully perfectly perhaps quickly
+        quietly slowly sometimes somewhere soon soundly still suddenly then there together too
+        very well why yet""",
     "sound": """
-        achoo bang boo boom clack click crunch goodbye grr hello hey hi hic hoo hush oh ouch
-        please plop rumble rustle scratch snap splash squeak tack tick w whoopee whoosh yes""",
+        achoo ahoy bang boo boom clack click crunch goodbye grr hello hey hi hic hoo hush oh
+        ouch please plop rumble rustle scratch snap splash squeak tack tick w whoopee whoosh yes""",
     "noun": """
         accident ache advice alphabet applause art ballad bit bite bites bottom bow brim bump
         buzz circle circles circus color colors concert course crack creak dance dot dots dream

@@ -218,7 +218,7 @@ PLOTS = (
             "<watch>",
             maybe(
                 '"It is too hard!" {he} cried. "I will never learn it."',
-                "{Hero} tried again and again, and every time it went wrong. {He} wanted to give up.",
+                "{Hero} tried again and again, but it always went wrong. {He} wanted to give up.",
                 "Some big boys laughed. {Hero} ran home with wet eyes.",
                 "{Hero} kicked a bucket and sat down in the grass.",
             ),

@@ -7,6 +7,185 @@ ANYONE = tuple("squirrel frog duck badger hen otter beaver raccoon pig mole".spl
 
 PLOTS = (
     Plot(
+        "pulling together",
+        world="woods",
+        heroes=ANYONE,
+        choices=(
+            {"root": "turnip"},
+            {"root": "beet"},
+            {"root": "radish"},
+            {"root": "potato"},
+            {"root": "pumpkin"},
+            {"root": "onion"},
+            {"root": "cabbage"},
+        ),
+        beats=(
+            "<brief> In {his} garden grew {a root}, and it grew and grew until it was bigger than"
+            " a cart.",
+            (
+                '"Today I will pull it out," said {hero}, but it did not move.',
+                "<one day> {he} pulled at it with all {his} might, but it stayed where it was.",
+            ),
+            PARAGRAPH,
+            (
+                "So {he} called {his} {pal}.{fact friend} They pulled together, but it did not"
+                " move.",
+                "{His} {pal} came to help.{fact friend} They pulled until their faces turned red.",
+            ),
+            (
+                "Then an elephant came. The elephant was huge, but even that was not enough.",
+                "Then a bear came. The bear was strong, and the {root} moved a little. But it did"
+                " not come out.",
+                "Then a donkey came. The donkey was stubborn and did not let go, but neither did"
+                " the {root}.",
+                'Then a goose came. The goose was bossy and counted, "One, two, three, pull!"'
+                " Nothing happened.",
+            ),
+            maybe(
+                '"It will stay there forever," said {friend} and fell over backward.',
+                "They all sat down and panted.",
+            ),
+            PARAGRAPH,
+            (
+                "Then a mouse came by and took hold of it. The mouse was tiny, and everyone"
+                " laughed.",
+                "At last a mouse took hold of the very end. The mouse was tiny, but that was what"
+                " had been missing.",
+            ),
+            (
+                "They pulled once more, all of them, and plop! Out it came, and they all fell in a"
+                " heap.",
+                "One, two, three, and out flew the {root}! It rolled down the slope, and they ran"
+                " after it.",
+            ),
+            (
+                "There was soup for everyone that night. The soup was delicious, and the mouse got"
+                " the first bowl.",
+                "They ate {root} pie for a week, and nobody laughed at the mouse anymore.",
+                '"So it was me," squeaked the mouse.',
+            ),
+        ),
+    ),
+    Plot(
+        "before the winter",
+        world="woods",
+        heroes=("squirrel", "badger", "mouse", "mole", "beaver", "hen"),
+        friends=("cat", "frog", "monkey", "pig", "otter"),
+        beats=(
+            "<pair>",
+            (
+                "All autumn {hero} gathered {fruits}, nuts and roots.",
+                "When the leaves turned [red|yellow|brown], {hero} began to fill the pantry.",
+                "Day after day {hero} carried food home.",
+            ),
+            (
+                '{Friend} lay on {his2} back and hummed {a tune}. "Why do you work so much?" {he2}'
+                " asked.",
+                '"Come and play!" called {friend}. "Winter is far away."',
+            ),
+            (
+                '"It will come," said {hero}, "and then I will be ready."',
+                "{Hero} carried on. <meet>",
+            ),
+            PARAGRAPH,
+            (
+                "Then the first snow fell, and the wind howled around every corner.",
+                "One morning everything had turned white, and there was nothing to eat anywhere.",
+            ),
+            (
+                "{Friend} looked into {his2} pantry. There was a button, and half a nut.",
+                "{Friend} looked in every corner and found one bean.",
+                "{Friend} knocked at many doors. <watch>",
+            ),
+            (
+                "{Friend} felt ashamed, but {he2} felt hungry too. So {he2} knocked at"
+                " {hero}'s door.",
+                "At last {friend} stood in front of {hero}'s door, blue with cold.",
+            ),
+            PARAGRAPH,
+            (
+                '{Hero} could have said, "I told you so." But {he} said, "Come in."',
+                '"Who hums so badly out there?" asked {hero} and opened the door.',
+                "{Hero} looked at {him2} for a while. Then {he} moved aside and put another bowl"
+                " on the table.",
+            ),
+            (
+                "All winter long {friend} sang and told stories, and {hero} had never laughed so"
+                " much.",
+                "So {friend} swept the floor, and in the evening {he2} sang. It was a good winter.",
+            ),
+            maybe(
+                "The next autumn there were two who gathered nuts. They sang while they did it.",
+                "In spring {friend} planted a whole field, and half of it was for {hero}.",
+                "One of them had food, and the other had songs. Together they had everything.",
+            ),
+        ),
+    ),
+    Plot(
+        "one for two",
+        world="woods",
+        pair=True,
+        choices=(
+            {"prize": "peach", "half": "piece"},
+            {"prize": "carrot", "half": "piece"},
+            {"prize": "cheese", "half": "piece"},
+            {"prize": "lemon cake", "half": "slice"},
+            {"prize": "melon", "half": "slice"},
+            {"prize": "pie", "half": "slice"},
+            {"prize": "nut cake", "half": "slice"},
+            {"prize": "loaf of bread", "half": "slice"},
+        ),
+        beats=(
+            "<pair> <one day> they found {a prize} at the side of the way.{fact prize}",
+            (
+                '"I saw it first!" said {hero}. "But I picked it up first!" said {friend}.',
+                '"It is mine," said {friend}, "because I am hungrier." "It is mine," said {hero},'
+                ' "because I am nicer."',
+            ),
+            PARAGRAPH,
+            (
+                "They pulled at it from both sides, and they could not agree.",
+                "They quarreled so loudly that {number} birds flew away.",
+                "They ran a race to {a tree} for it, but they both came in at the same time.",
+                'They drew straws {number} times, and each time one of them cried, "Not fair!"',
+            ),
+            (
+                'A fox heard them. The fox was clever and said, "Let me hold it for you." They did'
+                " not fall for that.",
+                "<meet>",
+                "",
+                "",
+                "",
+                "",
+            ),
+            "So they went to the owl. The owl was wise and listened to them both.",
+            PARAGRAPH,
+            (
+                '"It is easy," said the owl. "One of you cuts, and the other one chooses."',
+                '"{Call} cuts," said the owl, "and {call2} picks first."',
+            ),
+            (
+                "{Hero} took a knife and measured three times. Never before had anyone cut two"
+                " halves so equal!",
+                "So {hero} cut very carefully, and both halves came out the same.",
+            ),
+            (
+                "{Friend} picked one {half}, and nobody could complain.",
+                '"You take this one," said {friend}. "It looks a bit bigger." "No, you take it,"'
+                " said {hero}. And so they began to quarrel again!",
+                '"And who gets the crumbs?" asked {hero}. "The owl," said the owl.',
+            ),
+            (
+                "",
+                "They still do it that way, with everything there is.",
+                "<home again>",
+                "",
+                "",
+                "",
+            ),
+        ),
+    ),
+    Plot(
         "the race",
         world="woods",
         heroes=("turtle",),
@@ -75,62 +254,55 @@ PLOTS = (
         ),
     ),
     Plot(
-        "pulling together",
+        "the net",
         world="woods",
-        heroes=ANYONE,
+        heroes=("mouse",),
+        friends=("lion",),
         choices=(
-            {"root": "turnip"},
-            {"root": "beet"},
-            {"root": "radish"},
-            {"root": "potato"},
-            {"root": "pumpkin"},
-            {"root": "onion"},
-            {"root": "cabbage"},
+            {"why": "ran across {his2} nose", "trap": "net"},
+            {"why": "woke {him2} with a sneeze", "trap": "net"},
+            {"why": "slid down {his2} back", "trap": "snare"},
+            {"why": "had hidden in {his2} mane", "trap": "net"},
         ),
         beats=(
-            "<brief> In {his} garden grew {a root}, and it grew and grew until it was bigger than"
-            " a cart.",
+            "<brief> In the same land lived {intro2}.{fact friend}",
+            "<one day> {hero} {why}, and a big paw came down on {him}.",
             (
-                '"Today I will pull it out," said {hero}, but it did not move.',
-                "<one day> {he} pulled at it with all {his} might, but it stayed where it was.",
+                '"Please let me go," squeaked {hero}, "and one day I will help you."',
+                '"Do not eat me," {he} begged, "for I am a small bite, but a good friend."',
+            ),
+            (
+                "{Friend} laughed so much that {he2} let go.",
+                '"Run along, then," said {friend} with a smile and lifted {his2} paw.',
             ),
             PARAGRAPH,
             (
-                "So {he} called {his} {pal}.{fact friend} They pulled together, but it did not"
-                " move.",
-                "{His} {pal} came to help.{fact friend} They pulled until their faces turned red.",
-            ),
-            (
-                "Then an elephant came. The elephant was huge, but even that was not enough.",
-                "Then a bear came. The bear was strong, and the {root} moved a little. But it did"
-                " not come out.",
-                "Then a donkey came. The donkey was stubborn and did not let go, but neither did"
-                " the {root}.",
-                'Then a goose came. The goose was bossy and counted, "One, two, three, pull!"'
-                " Nothing happened.",
+                "Some weeks later there was a roar that shook the trees. {Friend} had run into {a"
+                " trap}.",
+                "Winter came and went. Then, one night, {friend} got caught in {a trap}.",
             ),
             maybe(
-                '"It will stay there forever," said {friend} and fell over backward.',
-                "They all sat down and panted.",
+                "{He2} pulled and kicked, but the ropes only grew tighter.",
+                "An elephant came to look. The elephant was huge, but could not untie a knot.",
+                "A monkey tried to untie it. The monkey was silly and tied itself up too.",
+                "A fox tried to think of a way. The fox was clever, but a knot is a knot.",
             ),
             PARAGRAPH,
             (
-                "Then a mouse came by and took hold of it. The mouse was tiny, and everyone"
-                " laughed.",
-                "At last a mouse took hold of the very end. The mouse was tiny, but that was what"
-                " had been missing.",
+                '"I am coming!" called {hero}. And {he} began to gnaw, thread by thread, all'
+                " night.",
+                '{Hero} heard it and came running. "Keep still," {he} said and used {his} teeth.',
             ),
             (
-                "They pulled once more, all of them, and plop! Out it came, and they all fell in a"
-                " heap.",
-                "One, two, three, and out flew the {root}! It rolled down the slope, and they ran"
-                " after it.",
+                "In the morning the last rope snapped, and {friend} stood up and shook {his2}"
+                " mane.",
+                "Snap, snap, snap, went the ropes, and {friend} could crawl out.",
             ),
             (
-                "There was soup for everyone that night. The soup was delicious, and the mouse got"
-                " the first bowl.",
-                "They ate {root} pie for a week, and nobody laughed at the mouse anymore.",
-                '"So it was me," squeaked the mouse.',
+                '"I laughed at you," said {friend}. "You did," said {hero}. "It tickled."',
+                "Since then, {hero} sleeps in the safest bed in the land, between two big paws.",
+                '"The smallest friend can be the greatest," said {friend}.',
+                "<friends>",
             ),
         ),
     ),
@@ -260,114 +432,6 @@ PLOTS = (
         ),
     ),
     Plot(
-        "the net",
-        world="woods",
-        heroes=("mouse",),
-        friends=("lion",),
-        choices=(
-            {"why": "ran across {his2} nose", "trap": "net"},
-            {"why": "woke {him2} with a sneeze", "trap": "net"},
-            {"why": "slid down {his2} back", "trap": "snare"},
-            {"why": "had hidden in {his2} mane", "trap": "net"},
-        ),
-        beats=(
-            "<brief> In the same land lived {intro2}.{fact friend}",
-            "<one day> {hero} {why}, and a big paw came down on {him}.",
-            (
-                '"Please let me go," squeaked {hero}, "and one day I will help you."',
-                '"Do not eat me," {he} begged, "for I am a small bite, but a good friend."',
-            ),
-            (
-                "{Friend} laughed so much that {he2} let go.",
-                '"Run along, then," said {friend} with a smile and lifted {his2} paw.',
-            ),
-            PARAGRAPH,
-            (
-                "Some weeks later there was a roar that shook the trees. {Friend} had run into {a"
-                " trap}.",
-                "Winter came and went. Then, one night, {friend} got caught in {a trap}.",
-            ),
-            maybe(
-                "{He2} pulled and kicked, but the ropes only grew tighter.",
-                "An elephant came to look. The elephant was huge, but could not untie a knot.",
-                "A monkey tried to untie it. The monkey was silly and tied itself up too.",
-                "A fox tried to think of a way. The fox was clever, but a knot is a knot.",
-            ),
-            PARAGRAPH,
-            (
-                '"I am coming!" called {hero}. And {he} began to gnaw, thread by thread, all'
-                " night.",
-                '{Hero} heard it and came running. "Keep still," {he} said and used {his} teeth.',
-            ),
-            (
-                "In the morning the last rope snapped, and {friend} stood up and shook {his2}"
-                " mane.",
-                "Snap, snap, snap, went the ropes, and {friend} could crawl out.",
-            ),
-            (
-                '"I laughed at you," said {friend}. "You did," said {hero}. "It tickled."',
-                "Since then, {hero} sleeps in the safest bed in the land, between two big paws.",
-                '"The smallest friend can be the greatest," said {friend}.',
-                "<friends>",
-            ),
-        ),
-    ),
-    Plot(
-        "before the winter",
-        world="woods",
-        heroes=("squirrel", "badger", "mouse", "mole", "beaver", "hen"),
-        friends=("cat", "frog", "monkey", "pig", "otter"),
-        beats=(
-            "<pair>",
-            (
-                "All autumn {hero} gathered {fruits}, nuts and roots.",
-                "When the leaves turned [red|yellow|brown], {hero} began to fill the pantry.",
-                "Day after day {hero} carried food home.",
-            ),
-            (
-                '{Friend} lay on {his2} back and hummed {a tune}. "Why do you work so much?" {he2}'
-                " asked.",
-                '"Come and play!" called {friend}. "Winter is far away."',
-            ),
-            (
-                '"It will come," said {hero}, "and then I will be ready."',
-                "{Hero} carried on. <meet>",
-            ),
-            PARAGRAPH,
-            (
-                "Then the first snow fell, and the wind howled around every corner.",
-                "One morning everything had turned white, and there was nothing to eat anywhere.",
-            ),
-            (
-                "{Friend} looked into {his2} pantry. There was a button, and half a nut.",
-                "{Friend} looked in every corner and found one bean.",
-                "{Friend} knocked at many doors. <watch>",
-            ),
-            (
-                "{Friend} felt ashamed, but {he2} felt hungry too. So {he2} knocked at"
-                " {hero}'s door.",
-                "At last {friend} stood in front of {hero}'s door, blue with cold.",
-            ),
-            PARAGRAPH,
-            (
-                '{Hero} could have said, "I told you so." But {he} said, "Come in."',
-                '"Who hums so badly out there?" asked {hero} and opened the door.',
-                "{Hero} looked at {him2} for a while. Then {he} moved aside and put another bowl"
-                " on the table.",
-            ),
-            (
-                "All winter long {friend} sang and told stories, and {hero} had never laughed so"
-                " much.",
-                "So {friend} swept the floor, and in the evening {he2} sang. It was a good winter.",
-            ),
-            maybe(
-                "The next autumn there were two who gathered nuts. They sang while they did it.",
-                "In spring {friend} planted a whole field, and half of it was for {hero}.",
-                "One of them had food, and the other had songs. Together they had everything.",
-            ),
-        ),
-    ),
-    Plot(
         "flattery",
         world="woods",
         heroes=("fox",),
@@ -419,70 +483,6 @@ PLOTS = (
                 "{Hero} thought about that all night. From then on {he} only played tricks that"
                 " made both sides laugh.",
                 "The next day {hero} brought a whole cheese and put it under the tree.",
-            ),
-        ),
-    ),
-    Plot(
-        "one for two",
-        world="woods",
-        pair=True,
-        choices=(
-            {"prize": "peach", "half": "piece"},
-            {"prize": "carrot", "half": "piece"},
-            {"prize": "cheese", "half": "piece"},
-            {"prize": "lemon cake", "half": "slice"},
-            {"prize": "melon", "half": "slice"},
-            {"prize": "pie", "half": "slice"},
-            {"prize": "nut cake", "half": "slice"},
-            {"prize": "loaf of bread", "half": "slice"},
-        ),
-        beats=(
-            "<pair> <one day> they found {a prize} at the side of the way.{fact prize}",
-            (
-                '"I saw it first!" said {hero}. "But I picked it up first!" said {friend}.',
-                '"It is mine," said {friend}, "because I am hungrier." "It is mine," said {hero},'
-                ' "because I am nicer."',
-            ),
-            PARAGRAPH,
-            (
-                "They pulled at it from both sides, and they could not agree.",
-                "They quarreled so loudly that {number} birds flew away.",
-                "They ran a race to {a tree} for it, but they both came in at the same time.",
-                'They drew straws {number} times, and each time one of them cried, "Not fair!"',
-            ),
-            (
-                'A fox heard them. The fox was clever and said, "Let me hold it for you." They did'
-                " not fall for that.",
-                "<meet>",
-                "",
-                "",
-                "",
-                "",
-            ),
-            "So they went to the owl. The owl was wise and listened to them both.",
-            PARAGRAPH,
-            (
-                '"It is easy," said the owl. "One of you cuts, and the other one chooses."',
-                '"{Call} cuts," said the owl, "and {call2} picks first."',
-            ),
-            (
-                "{Hero} took a knife and measured three times. Never before had anyone cut two"
-                " halves so equal!",
-                "So {hero} cut very carefully, and both halves came out the same.",
-            ),
-            (
-                "{Friend} picked one {half}, and nobody could complain.",
-                '"You take this one," said {friend}. "It looks a bit bigger." "No, you take it,"'
-                " said {hero}. And so they began to quarrel again!",
-                '"And who gets the crumbs?" asked {hero}. "The owl," said the owl.',
-            ),
-            (
-                "",
-                "They still do it that way, with everything there is.",
-                "<home again>",
-                "",
-                "",
-                "",
             ),
         ),
     ),

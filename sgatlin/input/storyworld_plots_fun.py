@@ -387,7 +387,7 @@ PLOTS = (
         pair=True,
         choices=(
             {"pest": "a line of ants", "took": "carried off the crumbs"},
-            {"pest": "a family of ducks", "took": "ate up the buns"},
+            {"pest": "a family of ducks", "took": "ate up the {fruits}"},
             {"pest": "a big gray cloud", "took": "rained on the {treat}"},
             {"pest": "a goat", "took": "ate the tablecloth"},
             {"pest": "a swarm of flies", "took": "sat down on the jam"},
@@ -495,7 +495,7 @@ PLOTS = (
         "mystery voice",
         world="town",
         choices=(
-            {"words": "Who ate the cake", "place": "on top of the cupboard"},
+            {"words": "Eat your peas", "place": "on top of the cupboard"},
             {"words": "Time for bed", "place": "behind the curtain"},
             {"words": "Wash your hands", "place": "in the lamp"},
             {"words": "Put on your hat", "place": "on the curtain rod"},
@@ -550,9 +550,9 @@ PLOTS = (
         world="woods",
         choices=(
             {"say": "Hello", "mean": "You are a cabbage", "kind": "You are wonderful"},
-            {"say": "Who are you", "mean": "Go away", "kind": "Come and play"},
+            {"say": "Come out", "mean": "Go away", "kind": "Come and play"},
             {"say": "Good morning", "mean": "I do not like you", "kind": "I like you"},
-            {"say": "Is anyone there", "mean": "You are rude", "kind": "You are my friend"},
+            {"say": "Ahoy", "mean": "You are rude", "kind": "You are my friend"},
             {"say": "Hey", "mean": "Stop that", "kind": "Sorry"},
         ),
         beats=(

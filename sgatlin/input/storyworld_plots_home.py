@@ -457,7 +457,7 @@ PLOTS = (
                 "<brief> <one day> {he} wanted to paint {thing}.",
                 "One {fine} {weekday} {hero} sat at the big table and wanted to paint {thing}.",
                 "On {weekday} there was art at school, and {hero} wanted to paint {thing} for"
-                " {his} {pal}.",
+                " {parent}.",
             ),
             (
                 "But there was no {mix} paint left.",

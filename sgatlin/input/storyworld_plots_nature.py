@@ -347,7 +347,7 @@ PLOTS = (
         choices=(
             {"mocks": "So much work for one fly", "need": "the strap of the big bell tore"},
             {"mocks": "I could never sit still like that", "need": "a chick fell from its nest"},
-            {"mocks": "Why not buy one", "need": "the sail of the ferry ripped"},
+            {"mocks": "You could just buy one", "need": "the sail of the ferry ripped"},
             {"mocks": "It will be gone tomorrow", "need": "the wedding dress came apart"},
         ),
         beats=(

@@ -245,9 +245,9 @@ PLOTS = (
             ),
             PARAGRAPH,
             (
-                "Under the cross they dug until they hit {a box}.",
+                "Under the cross they dug until they hit [a box|a chest|an iron pot|a barrel].",
                 "At last they came to the place. They dug until their arms hurt, and there it was,"
-                " {a box}!",
+                " a [chest|crate|trunk|basket]!",
             ),
             (
                 "They opened it and found {chest}.",

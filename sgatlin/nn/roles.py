@@ -34,7 +34,7 @@ class Bias(nnx.Param):
     """Additive offsets."""
 
 
-def role_tree(state: nnx.State) -> dict[str, Any]:
+def role_tree(state: nnx.State[Any, Any]) -> dict[str, Any]:
     """The parameters' tree with each leaf replaced by its role's name, such as "Pool"."""
     return nnx.to_pure_dict(
         nnx.map_state(lambda _, variable: variable.replace(type(variable).__name__), state)

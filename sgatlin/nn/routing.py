@@ -90,7 +90,9 @@ def _product_dense_init(config: RoutedConfig, d_model: int, key: Array) -> dict[
 
 
 def _product_dense(params: Params, x: Array, config: RoutedConfig) -> Gates:
-    subscores = _fp32(x @ params["query"], params["subkey"])
+    subscores = jnp.matmul(
+        x @ params["query"], params["subkey"], preferred_element_type=_score_dtype(x)
+    )
     shape = (*x.shape[:-1], 2, config.n_channels, n_subkeys(config))
     return _product_gates(subscores.reshape(shape), config)
 
@@ -106,7 +108,7 @@ def _dense_init(config: RoutedConfig, d_model: int, key: Array) -> dict[str, Arr
 
 
 def _dense(params: Params, x: Array, config: RoutedConfig) -> Gates:
-    scores = _fp32(x @ params["query"], params["key"])
+    scores = jnp.matmul(x @ params["query"], params["key"], preferred_element_type=_score_dtype(x))
     return _plain_gates(scores.reshape(*x.shape[:-1], config.n_channels, config.n_neurons), config)
 
 
@@ -124,7 +126,7 @@ def _key_value_init(config: RoutedConfig, d_model: int, key: Array) -> dict[str,
 def _key_value(params: Params, x: Array, config: RoutedConfig) -> Gates:
     query = jnp.einsum("...d,cdq->...cq", x, params["query"])
     scores = jnp.einsum(
-        "...cq,cnq->...cn", query, params["key"], preferred_element_type=jnp.float32
+        "...cq,cnq->...cn", query, params["key"], preferred_element_type=_score_dtype(x)
     )
     return _plain_gates(scores / math.sqrt(config.d_key), config)
 
@@ -145,13 +147,13 @@ def _product_key_value_init(config: RoutedConfig, d_model: int, key: Array) -> d
 def _product_key_value(params: Params, x: Array, config: RoutedConfig) -> Gates:
     query = jnp.einsum("...d,hcdq->...hcq", x, params["query"])
     subscores = jnp.einsum(
-        "...hcq,hcmq->...hcm", query, params["subkey"], preferred_element_type=jnp.float32
+        "...hcq,hcmq->...hcm", query, params["subkey"], preferred_element_type=_score_dtype(x)
     )
     return _product_gates(subscores / math.sqrt(2 * config.d_key), config)
 
 
-def _fp32(x: Array, weights: Array) -> Array:
-    return jnp.matmul(x, weights, preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
+def _score_dtype(x: Array) -> jnp.dtype:
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _product_gates(subscores: Float[Array, "... 2 C M"], config: RoutedConfig) -> Gates:

@@ -96,7 +96,9 @@ def cost_report(config: Config) -> str:
 
 
 def _number(value: int | float | str) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(round(value, 4) if isinstance(value, float) else value)
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _mebibytes(size: int) -> str:

@@ -4,11 +4,12 @@
 Metrics of a step are read after the next one is dispatched, so that the device never waits.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -46,14 +47,16 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.init_from is not None and self.branch_from is not None:
             raise UserError("--init-from and --branch-from exclude each other: choose one")
-        self.profiled_steps()
 
-    def profiled_steps(self) -> range:
+    def profiled_steps(self, n_steps: int) -> range:
+        """Which of a run's steps to trace; UserError if `profile` names none."""
         if self.profile is None:
             return range(0)
         first, colon, last = self.profile.partition(":")
         if not (colon and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
             raise UserError(f"--profile {self.profile}: give FIRST:LAST, such as 10:13")
+        if int(first) > n_steps:
+            raise UserError(f"--profile {self.profile}: the run ends at step {n_steps}")
         return range(int(first), int(last) + 1)
 
 
@@ -80,22 +83,26 @@ class Trainer:
         tell: Callable[[str], None] = print,
     ):
         self.config = config
-        self.run = RunDirectory.start(workdir, config)
+        self.profiled = options.profiled_steps(config.train.steps)
+        self.tracing = False
+        self.run = RunDirectory.claim(workdir, config)
         self.train_store, self.validation_store = prepared_stores(config, tell)
-        self.tokenizer = run_tokenizer(self.run, self.train_store)
         # First use of both: a run must not find out in its middle that the data is too short.
         self._validation_batches(config.train.eval_tokens)
         self._train_batches(examples=0).close()
-        self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
         start = start_run(
             config, self.run, init_from=options.init_from, branch_from=options.branch_from
         )
-        tell(describe(config, self.run, start.told))
         self.state, self.position = start.state, start.position
         self.step = int(start.state.step)
         self.best_loss = math.inf
-        self.profiled = options.profiled_steps()
-        self._compile()
+        self.run.create(config)
+        self.tokenizer = run_tokenizer(self.run, self.train_store)
+        self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
+        tell(describe(config, self.run, start.told))
+        self.finished = self.step == config.train.steps and self.run.result_file.exists()
+        if not self.finished:
+            self._compile()
 
     def _compile(self) -> None:
         data = self.config.data
@@ -108,18 +115,21 @@ class Trainer:
 
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Trains to the end and returns the result; saves and raises `Stopped` if asked to stop."""
+        if self.finished:
+            self.checkpointer.close()
+            return self.run.result()
         self.stop_requested = stop_requested
-        self.reporter = Reporter(
-            self.config, self.run, first_step=self.step + 1, seconds=self.position.seconds
-        )
-        batches = self._train_batches(self.position.examples)
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.checkpointer)
+            self.reporter = Reporter(
+                self.config, self.run, first_step=self.step + 1, seconds=self.position.seconds
+            )
+            stack.callback(self.reporter.close)
+            batches = self._train_batches(self.position.examples)
+            stack.callback(batches.close)
+            stack.callback(self._stop_tracing)
             self._take_steps(batches)
             return self._finish()
-        finally:
-            batches.close()
-            self.reporter.close()
-            self.checkpointer.close()
 
     def _take_steps(self, batches: Iterator[Batch]) -> None:
         config, pending = self.config, None
@@ -159,15 +169,21 @@ class Trainer:
         self.reporter.step(pending.step, metrics)
 
     def _stop_on_non_finite(self, pending: _Pending, metrics: dict[str, Any]) -> None:
+        windows = ", ".join(map(str, pending.example_ids_B))
+        self._give_up(
+            pending.step,
+            f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, on windows {windows} "
+            f"of {self.train_store.path}",
+        )
+
+    def _give_up(self, step: int, what: str) -> NoReturn:
         self.checkpointer.wait()
         last = checkpoint.latest(self.run.checkpoints)
         kept = "there is no checkpoint yet"
         if last is not None:
             kept = f"the last good checkpoint is step {last} in {self.run.checkpoints}"
         raise RunStopped(
-            f"stopped at step {pending.step}: loss {metrics['loss']}, gradient norm "
-            f"{metrics['grad_norm']}, on windows {', '.join(map(str, pending.example_ids_B))} of "
-            f"{self.train_store.path}; {kept}. Lower optimizer.learning-rate or clip-norm"
+            f"stopped at step {step}: {what}; {kept}. Lower optimizer.learning-rate or clip-norm"
         )
 
     def _validate(self, max_tokens: int | None) -> EvalResult:
@@ -179,6 +195,8 @@ class Trainer:
                 self.tokenizer.token_bytes(),
                 between=self._stop_if_requested,
             )
+        if not math.isfinite(result.loss):
+            self._give_up(self.step, f"validation loss {result.loss}")
         self.reporter.validation(self.step, result)
         return result
 
@@ -254,11 +272,17 @@ class Trainer:
         )
 
     def _profile_before(self) -> None:
-        if self.profiled and self.step + 1 == self.profiled[0]:
+        if self.step + 1 in self.profiled and not self.tracing:
             jax.block_until_ready(self.state)
             jax.profiler.start_trace(str(self.run.path / "profile"))
+            self.tracing = True
 
     def _profile_after(self) -> None:
         if self.profiled and self.step == self.profiled[-1]:
+            self._stop_tracing()
+
+    def _stop_tracing(self) -> None:
+        if self.tracing:
             jax.block_until_ready(self.state)
             jax.profiler.stop_trace()
+            self.tracing = False

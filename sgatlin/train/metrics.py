@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ Metrics = Mapping[str, Any]
 """Numbers, or one-dimensional arrays with one value a layer."""
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Takes the metrics of one step after another."""
 
@@ -105,11 +106,12 @@ def _by_layer(metrics: Metrics) -> dict[str, float]:
 
 def make_trackers(config: LogConfig, folder: Path, first_step: int) -> list[Tracker]:
     """The trackers of a run that starts, or goes on, at `first_step`."""
-    trackers: list[Tracker] = [JsonLines(folder / "metrics.jsonl", first_step)]
+    trackers: list[Tracker] = []
+    if config.wandb_project is not None:  # first: it may refuse, and then no file is open
+        trackers.append(WeightsAndBiases(folder, config.wandb_project))
+    trackers.append(JsonLines(folder / "metrics.jsonl", first_step))
     if config.tensorboard:
         trackers.append(TensorBoard(folder / "tensorboard", first_step))
-    if config.wandb_project is not None:
-        trackers.append(WeightsAndBiases(folder, config.wandb_project))
     return trackers
 
 

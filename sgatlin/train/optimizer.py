@@ -2,6 +2,7 @@
 """AdamW with decoupled weight decay by role and clipping by the global norm."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -36,13 +37,13 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "epsilon", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name}={value} must be above 0")
+            if value is not None and not 0 < value < math.inf:
+                raise UserError(f"{name}={value} must be above 0 and finite")
         for name in ("b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 0 and below 1")
-        if self.weight_decay < 0:
-            raise UserError(f"weight_decay={self.weight_decay} must be at least 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"weight_decay={self.weight_decay} must be at least 0 and finite")
 
 
 def make_optimizer(

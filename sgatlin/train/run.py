@@ -46,10 +46,11 @@ class RunDirectory:
         return run
 
     @classmethod
-    def start(cls, path: Path, config: Config) -> "RunDirectory":
+    def claim(cls, path: Path, config: Config) -> "RunDirectory":
         """The directory of a run that starts or goes on; UserError if another run's.
 
-        How often to log and to save may change when a run goes on; nothing else may.
+        How often to log and to save may change when a run goes on; nothing else may. Nothing is
+        written yet, so that a run which fails its checks leaves no directory behind.
         """
         run = cls(path)
         if run.config_file.exists():
@@ -62,20 +63,28 @@ class RunDirectory:
                 )
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path} exists and is not a run directory: choose another --workdir")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_atomically(run.config_file, to_json(config))
-        except OSError as error:
-            raise UserError(f"cannot write the run directory {path}: {error.strerror}") from None
         return run
+
+    def create(self, config: Config) -> None:
+        """Makes the directory if need be, and writes config.json; UserError if it cannot."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.config_file, to_json(config))
+        except OSError as error:
+            reason = f"cannot write the run directory {self.path}: {error.strerror}"
+            raise UserError(f"{reason}; choose another --workdir") from None
 
     def config(self) -> Config:
         """The run's config; UserError if it cannot be read."""
         try:
             text = self.config_file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot read {self.config_file}: {error.strerror}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {self.config_file}: {error}") from None
         return from_json(text, origin=str(self.config_file))
+
+    def result(self) -> dict[str, Any]:
+        """What `write_result` wrote."""
+        return json.loads(self.result_file.read_text(encoding="utf-8"))
 
     def write_result(self, result: dict[str, Any]) -> None:
         write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")

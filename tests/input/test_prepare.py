@@ -45,7 +45,7 @@ class Stories:
         return {"turtle": "animal"}
 
     def facts(self) -> list[Fact]:
-        return [Fact("turtle", "slow")]
+        return [Fact("turtle", "slow", "The turtle was slow.")]
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,8 @@ def test_prepared_data_set_is_whole(tmp_path):
     assert [line.split(":")[0] for line in lines] == ["tokenizer", "train", "validation"]
     out = tmp_path / "data/world"
     assert json.loads((out / "lexicon.json").read_text()) == {"turtle": "animal"}
-    assert json.loads((out / "facts.json").read_text()) == [{"noun": "turtle", "adjective": "slow"}]
+    facts = [{"noun": "turtle", "adjective": "slow", "sentence": "The turtle was slow."}]
+    assert json.loads((out / "facts.json").read_text()) == facts
 
 
 def test_tokenizer_sees_the_beginning_of_the_train_split_only(tmp_path, monkeypatch):

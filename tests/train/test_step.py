@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The optimizer step: what its loss is, accumulation, metrics, donation, and its memory."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sgatlin.config import Config
+from sgatlin.nn.mlp import MlpConfig
+from sgatlin.nn.transformer import bind
+from sgatlin.train.schedules import ConstantSchedule
+from sgatlin.train.step import (
+    StepInputs,
+    abstract_state,
+    init_state,
+    make_train_step,
+    training_bytes,
+)
+
+# Tokens of each row that count: uneven, so that rows, and parts of rows, are not worth the same.
+LENGTHS = (16, 1, 0, 9)
+
+
+@pytest.fixture(scope="module")
+def config(toy: Config) -> Config:
+    """Gradients of rounding size must not move parameters by whole steps, as Adam lets them."""
+    optimizer = dataclasses.replace(
+        toy.optimizer, epsilon=0.1, schedule=ConstantSchedule(warmup_steps=4), clip_norm=0.5
+    )
+    return dataclasses.replace(toy, optimizer=optimizer)
+
+
+@pytest.fixture(scope="module")
+def batch(config: Config) -> StepInputs:
+    tokens = np.random.default_rng(0).integers(0, config.model.vocab_size, (4, 17), np.int32)
+    weights = np.arange(16) < np.array(LENGTHS)[:, None]
+    arrays = (tokens[:, :-1], tokens[:, 1:], weights.astype(np.float32))
+    return StepInputs(*map(jnp.asarray, arrays))
+
+
+@pytest.fixture(scope="module")
+def stepped(config: Config, batch: StepInputs):
+    """The state before and after one step, and the step's metrics."""
+    before = init_state(config)
+    after, metrics = jax.jit(make_train_step(config))(before, batch)
+    return before, after, metrics
+
+
+def test_loss_is_the_mean_over_tokens_before_the_update(config, batch, stepped):
+    before, _, metrics = stepped
+    logits = np.asarray(bind(config.model, before.params)(batch.inputs_BT).logits, np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    nats = [
+        -log_p[row, t, batch.targets_BT[row, t]]
+        for row, length in enumerate(LENGTHS)
+        for t in range(length)
+    ]
+    assert metrics["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
+
+
+def test_metrics_and_state_of_a_step(config, batch, stepped):
+    _, after, metrics = stepped
+    assert int(after.step) == 1
+    assert float(metrics["learning_rate"]) == pytest.approx(config.optimizer.learning_rate / 4)
+    # Adam's first moment is a tenth of the gradient it was given: here one clipped to norm 0.5.
+    given = float(optax.tree.norm(optax.tree.get(after.optimizer, "mu"))) / 0.1
+    assert given == pytest.approx(0.5, rel=1e-4)
+    assert float(metrics["grad_norm"]) > 0.5
+    layers = (config.model.n_layers,)
+    assert {name: value.shape for name, value in metrics.items() if value.shape} == {
+        "router/score_rms": layers,
+        "router/largest_logit": layers,
+        "router/choice_entropy": layers,
+    }
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulation_changes_nothing(config, batch, stepped, parts):
+    before, after, metrics = stepped
+    train = dataclasses.replace(config.train, accumulate=parts)
+    step = jax.jit(make_train_step(dataclasses.replace(config, train=train)))
+    accumulated, its_metrics = step(before, batch)
+
+    for name in ("loss", "grad_norm", "learning_rate"):
+        assert float(its_metrics[name]) == pytest.approx(float(metrics[name]), rel=1e-5)
+    for ours, theirs in zip(jax.tree.leaves(accumulated), jax.tree.leaves(after), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before.params, after.params)
+    assert min(jax.tree.leaves(moved)) > 1e-5  # so that 1e-6 is a small difference
+
+
+def test_a_layer_without_router_has_no_router_metrics(config, batch):
+    model = dataclasses.replace(config.model, feed_forward=MlpConfig(d_hidden=8))
+    dense = dataclasses.replace(config, model=model)
+    _, metrics = jax.eval_shape(make_train_step(dense), abstract_state(dense), batch)
+    assert set(metrics) == {"loss", "grad_norm", "learning_rate"}
+
+
+def test_memory_of_the_state_is_exact(config, stepped):
+    _, after, _ = stepped
+    sizes = training_bytes(config)
+
+    def n_bytes(tree) -> int:
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+    assert sizes["parameters"] == sizes["gradients"] == n_bytes(after.params)
+    assert sizes["optimizer"] == n_bytes(after.optimizer)
+
+
+def test_memory_of_activations_follows_the_batch_and_recomputation(config):
+    def activations(**changed) -> int:
+        return training_bytes(dataclasses.replace(config, **changed))["activations"]
+
+    whole = activations()
+    halves = activations(train=dataclasses.replace(config.train, accumulate=2))
+    recomputed = activations(model=dataclasses.replace(config.model, remat="full"))
+    assert 0.4 < halves / whole < 0.6
+    assert 0 < recomputed < 0.5 * whole
+
+
+def test_seed_decides_the_initialisation(config):
+    def embedding(seed: int) -> np.ndarray:
+        train = dataclasses.replace(config.train, seed=seed)
+        return np.asarray(init_state(dataclasses.replace(config, train=train)).params["embedding"])
+
+    assert np.array_equal(embedding(0), embedding(0))
+    assert not np.array_equal(embedding(0), embedding(1))
