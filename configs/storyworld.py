@@ -6,6 +6,7 @@ from sgatlin.nn.feed_forward import FeedForwardConfig
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig, matching_d_hidden
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.optimizer import OptimizerConfig
 from sgatlin.train.schedules import StableDecaySchedule
 
@@ -19,12 +20,13 @@ def storyworld(name: str, feed_forward: FeedForwardConfig) -> Config:
         model=TransformerConfig(
             vocab_size=VOCAB_SIZE, d_model=D_MODEL, n_layers=4, feed_forward=feed_forward
         ),
-        data=DataConfig(source=StoryWorld(), seq_len=128, batch_size=16),
+        data=DataConfig(source=StoryWorld(), seq_len=256, batch_size=4),
         optimizer=OptimizerConfig(
-            learning_rate=3e-3, schedule=StableDecaySchedule(warmup_steps=50), clip_norm=1.0
+            learning_rate=2e-3, schedule=StableDecaySchedule(warmup_steps=100)
         ),
-        train=TrainConfig(steps=800),
-        log=LogConfig(every=10),
+        train=TrainConfig(steps=1200, eval_every=300),
+        checkpoint=CheckpointConfig(every_steps=300),
+        log=LogConfig(every=20),
     )
 
 

@@ -22,17 +22,19 @@ PLOTS = (
         beats=(
             (
                 "<open> {He} liked everything about it, but not the nights.",
-                "Every night {parent} tucked {hero} in and turned out the light.",
-                "It was bedtime. {Hero} put on {his} {colour} pajamas. <book>",
+                "Every night {parent} tucked {hero} in with {his} {colour} {toy} and turned"
+                " out the light.",
+                "It was bedtime. {Hero} put on {his} {colour} pajamas and hugged {his} {toy}."
+                " <book>",
                 "<open> There was only one thing {he} did not like, and that was the dark.",
             ),
             "<bed>",
             PARAGRAPH,
             (
-                'One night {he} heard a noise. "{Noise}," it went.',
-                '{Hero} had almost fallen asleep when {he} heard it. "{Noise}," it went, and then'
-                ' again, "{noise}."',
-                '"{Noise}," went something in the dark.',
+                'One night in {month} {he} heard a noise. "{Noise}," it went.',
+                '{Hero} had almost fallen asleep when {he} heard it. "{Noise}," it went, and'
+                ' then again, "{noise}."',
+                'One {weekday} night something woke {him}. "{Noise}," it went.',
             ),
             maybe(
                 "{Hero} pulled the covers over {his} head. Was it a monster? Was it a ghost?",

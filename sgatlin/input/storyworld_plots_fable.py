@@ -90,7 +90,8 @@ PLOTS = (
             PARAGRAPH,
             (
                 "Then the first snow fell, and the wind howled around every corner.",
-                "One morning everything had turned white, and there was nothing to eat anywhere.",
+                "One {weekday} morning everything had turned white, and there was nothing to eat"
+                " anywhere.",
             ),
             (
                 "{Friend} looked into {his2} pantry. There was a button, and half a nut.",

@@ -126,8 +126,8 @@ PLOTS = (
             PARAGRAPH,
             (
                 '{He} asked {elder}.{fact elder} "Ouch," said {elder}. "Maybe a friendly wave?"',
-                "{He} stuck an apple on every spine. Now {he} looked like a tree, and everyone"
-                " came only for the apples.",
+                "{He} stuck {fruits} on every spine. Now {he} looked like {a tree}, and everyone"
+                " came only for the {fruits}.",
                 "{He} wrapped {himself} in wool. But the spines came through, and a lamb ran away."
                 " The lamb was gentle, but no fool.",
                 "{He} rolled in the mud until the spines lay flat. But who wants to hug a lump of"
@@ -140,8 +140,8 @@ PLOTS = (
             ),
             PARAGRAPH,
             (
-                "Then {intro2} came by and asked {him} what was wrong.{fact friend}",
-                "Then {intro2} crept along the way and saw {him} there.{fact friend}",
+                "<one day> {intro2} came by and asked {him} what was wrong.{fact friend}",
+                "<one day> {intro2} crept along the way and saw {him} there.{fact friend}",
             ),
             (
                 '"Nobody can hug me, for I am all spines," said {hero}. "And I am all shell," said'

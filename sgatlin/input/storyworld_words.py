@@ -7,26 +7,21 @@ Lists run from common to rare: a word's weight falls with its place in the list.
 from typing import NamedTuple
 
 GIRLS = """Mia Anna Lucy Emma Sara Zoe Ella Nora Amy Kate Molly Lena Maya Clara Jane Nina Tess
-Polly Alice Ruth Hannah Julia Bella Sophie Maria Lola Eva Leah Rita Tina Cora Ida Elsa Betsy
-Wendy Fiona Heidi Greta Stella Gemma Josie Kira Mabel Nell Rosa Sally Tara Vera Willa Zara Abby
-Lottie Dora Flora Ingrid Jenny Yara Uma Priya Aisha Mei Freya""".split()
+Polly Alice Ruth Hannah Julia Bella Sophie Maria Lola Eva Leah Rita Tina Cora Ida Elsa Betsy Wendy
+Fiona Heidi Greta Stella Gemma""".split()
 
 BOYS = """Tom Ben Tim Sam Leo Max Jack Finn Noah Luke Adam Dan Eli Fred Harry Jake Kai Theo Toby
 Oscar Peter Simon Hugo Felix Milo Ned Paul Liam Ivan Joe George Ian Ralph Victor Walt Alex David
-Ethan Gus Kevin Lars Mateo Nick Oliver Omar Pablo Ravi Rory Scott Ted Tony Wes Zack Amir Anton
-Bruno Caleb Diego Emil Henry Jonas Kenji""".split()
+Ethan Gus Kevin""".split()
 
 SHE_BEASTS = """Tilly Dotty Pippa Hettie Nibbles Trixie Mimi Bonnie Coco Fifi Lulu Tansy Winnie
-Minty Bitsy Posy Zuzu Dilly Hattie Suki Tuppy Nutmeg Bibi Dolly
-Elfie Flossie Gigi Hetty Kiki Maisie Queenie Roxy Sissy Trudy Yoyo""".split()
+Minty Bitsy Posy Zuzu Dilly Hattie Suki Tuppy Nutmeg Bibi Dolly Elfie Flossie""".split()
 
 HE_BEASTS = """Pip Rollo Marlow Chester Biscuit Rufus Boris Dash Fergus Monty Otto Wilbur Ziggy
-Barney Tuck Jasper Bumble Moe Snuff Percy Rusty Basil Alfie Bertie Chip
-Digby Elmer Freddy Gilbert Hubert Iggy Jumbo Kipper Leopold Mungo Norbert Ozzie Paddy Quentin
-Scruff Tobias Ugo Vince Wally""".split()
+Barney Tuck Jasper Bumble Moe Snuff Percy Rusty Basil Alfie Bertie Chip Digby""".split()
 
 SURNAMES = """Potter Parker Dobson Tucker Baxter Murphy Watson Nelson Jensen Lopez Patel Kimura
-Rossi Novak Larsen Diaz Okoro Haddad""".split()
+Rossi Novak""".split()
 
 
 class Beast(NamedTuple):
