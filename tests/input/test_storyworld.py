@@ -16,12 +16,12 @@ import pytest
 
 from sgatlin.errors import UserError
 from sgatlin.input import storyworld
-from sgatlin.input import storyworld_words as words
-from sgatlin.input.storyworld_asides import ASIDES
-from sgatlin.input.storyworld_cast import with_article
-from sgatlin.input.storyworld_grammar import alternatives, expand
-from sgatlin.input.storyworld_lexicon import CLASSES
-from sgatlin.input.storyworld_scenes import SCENES
+from sgatlin.input.storyworld import words as words
+from sgatlin.input.storyworld.asides import ASIDES
+from sgatlin.input.storyworld.cast import with_article
+from sgatlin.input.storyworld.grammar import alternatives, expand
+from sgatlin.input.storyworld.lexicon import CLASSES
+from sgatlin.input.storyworld.scenes import SCENES
 
 ROOT = Path(__file__).parents[2]
 WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
@@ -60,7 +60,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 @pytest.fixture
 def unchecked() -> Callable[[str], str]:
-    """Runs a call into the module without this session's checks of types; returns its last line."""
+    """Runs a call into the module without pytest's checks of types; returns its last line."""
 
     def run(call: str) -> str:
         program = f"from sgatlin.input.storyworld import story; {call}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots about home and family: mishaps, the truth, cooking, growing things, going to sleep."""
 
-from sgatlin.input.storyworld_grammar import PARAGRAPH, Plot, maybe
+from sgatlin.input.storyworld.grammar import PARAGRAPH, Plot, maybe
 
 PLOTS = (
     Plot(

@@ -17,9 +17,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
-from sgatlin.input.storyworld_asides import ASIDES, WEIGHTS
-from sgatlin.input.storyworld_facts import ADJECTIVES
-from sgatlin.input.storyworld_scenes import SCENES
+from sgatlin.input.storyworld.asides import ASIDES, WEIGHTS
+from sgatlin.input.storyworld.facts import ADJECTIVES
+from sgatlin.input.storyworld.scenes import SCENES
 
 PARAGRAPH = "\n"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots about fear and patience: the dark, storms, first times, things that take practice."""
 
-from sgatlin.input.storyworld_grammar import PARAGRAPH, Plot, maybe
+from sgatlin.input.storyworld.grammar import PARAGRAPH, Plot, maybe
 
 PLOTS = (
     Plot(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fables about one animal's nature: the fact about it is what the story turns on."""
 
-from sgatlin.input.storyworld_grammar import PARAGRAPH, Plot, maybe
+from sgatlin.input.storyworld.grammar import PARAGRAPH, Plot, maybe
 
 ANYONE = tuple("squirrel frog duck badger hen otter beaver raccoon pig mole".split())
 

@@ -3,8 +3,8 @@
 
 from collections.abc import Mapping
 
-from sgatlin.input import storyworld_asides_indoors as indoors
-from sgatlin.input import storyworld_asides_outdoors as outdoors
+from sgatlin.input.storyworld import asides_indoors as indoors
+from sgatlin.input.storyworld import asides_outdoors as outdoors
 
 Group = Mapping[str, tuple[str, ...]]
 

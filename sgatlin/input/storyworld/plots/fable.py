@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fables in which animals race, quarrel, help and fool each other."""
 
-from sgatlin.input.storyworld_grammar import PARAGRAPH, Plot, maybe
+from sgatlin.input.storyworld.grammar import PARAGRAPH, Plot, maybe
 
 ANYONE = tuple("squirrel frog duck badger hen otter beaver raccoon pig mole".split())
 

@@ -1,12 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The story world: short children's stories without end, made on the spot.
-
-It stands in for TinyStories where there is no network. A story is a plot (storyworld_plots_*.py)
-played by a cast, with asides that state facts of the world ("The turtle was slow."), which hold in
-every story. Story `index` is a pure function of (seed, split, index), whatever the machine, the
-Python version and its hash seed. The split of a text is decided by the text's own hash, so no text
-is in both splits, whatever the seeds.
-"""
+"""Tells stories: casts a plot, picks its words, and keeps what is of the split asked for."""
 
 import dataclasses
 import functools
@@ -18,18 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeVar, get_args
 
 from sgatlin.errors import UserError
-from sgatlin.input import (
-    storyworld_plots_brave,
-    storyworld_plots_fable,
-    storyworld_plots_fun,
-    storyworld_plots_home,
-    storyworld_plots_kind,
-    storyworld_plots_nature,
-    storyworld_plots_quest,
-)
-from sgatlin.input.storyworld_cast import Zipf, cast
-from sgatlin.input.storyworld_facts import FACTS, Fact
-from sgatlin.input.storyworld_grammar import (
+from sgatlin.input.storyworld.cast import Zipf, cast
+from sgatlin.input.storyworld.facts import FACTS, Fact
+from sgatlin.input.storyworld.grammar import (
     PARAGRAPH,
     WORLDS,
     Choice,
@@ -41,21 +25,19 @@ from sgatlin.input.storyworld_grammar import (
     fact_nouns,
     literals,
 )
-from sgatlin.input.storyworld_lexicon import lexicon
-
-__all__ = ["Fact", "Split", "Tale", "facts", "lexicon", "split_of", "stories", "story", "tale"]
+from sgatlin.input.storyworld.plots import brave, fable, fun, home, kind, nature, quest
 
 Split = Literal["train", "validation"]
 
 # Of a file's plots, the first are the most common.
 _THEMES: tuple[tuple[Plot, ...], ...] = (
-    storyworld_plots_kind.PLOTS,
-    storyworld_plots_brave.PLOTS,
-    storyworld_plots_quest.PLOTS,
-    storyworld_plots_home.PLOTS,
-    storyworld_plots_fun.PLOTS,
-    storyworld_plots_fable.PLOTS,
-    storyworld_plots_nature.PLOTS,
+    kind.PLOTS,
+    brave.PLOTS,
+    quest.PLOTS,
+    home.PLOTS,
+    fun.PLOTS,
+    fable.PLOTS,
+    nature.PLOTS,
 )
 PLOTS = tuple(itertools.chain(*_THEMES))
 
@@ -77,7 +59,7 @@ class Tale:
     text: str
     plot: str
     slots: Mapping[str, str]
-    """What the slots of its templates stood for (storyworld_cast)."""
+    """What the slots of its templates stood for (cast.py)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ A word has one class, that of its main sense here ("orange" is a colour, "stamps
 
 import functools
 
-from sgatlin.input import storyworld_words as words
+from sgatlin.input.storyworld import words as words
 
 CLASSES = {
     "animal": """

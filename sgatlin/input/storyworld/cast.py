@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from sgatlin.input import storyworld_words as words
-from sgatlin.input.storyworld_facts import ADJECTIVES
-from sgatlin.input.storyworld_grammar import Plot, Random, World
+from sgatlin.input.storyworld import words as words
+from sgatlin.input.storyworld.facts import ADJECTIVES
+from sgatlin.input.storyworld.grammar import Plot, Random, World
 
 T = TypeVar("T")
 

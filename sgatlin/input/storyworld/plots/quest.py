@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots about setting out: something lost, something fetched, something far away."""
 
-from sgatlin.input.storyworld_grammar import PARAGRAPH, Plot, maybe
+from sgatlin.input.storyworld.grammar import PARAGRAPH, Plot, maybe
 
 PLOTS = (
     Plot(
