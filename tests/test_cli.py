@@ -85,7 +85,10 @@ WITHOUT_DATA = [
     ("generate nowhere --promt x", ["--promt", "did you mean --prompt STR?"]),
     ("prepare", ["storyworld", "--help"]),
     ("prepare tinystorys", ["'tinystorys'", "'storyworld'"]),
-    ("prepare storyworld --vocab-size 9 --out here", ["vocab_size=9", "at least 257"]),
+    (
+        "prepare storyworld --vocab-size 9 --train-megabytes 0.01 --out here",
+        ["vocab_size=9", "at least 257"],
+    ),
 ]
 
 WITH_A_RUN = [

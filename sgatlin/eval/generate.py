@@ -5,6 +5,7 @@ B sequences, P prompt tokens, V vocabulary.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,20 +79,34 @@ def generate(
     model = abstract_model(config)
     cache = model.empty_cache(n_sequences, n_prompt + max_tokens)
     root = jax.random.key(seed)
-
-    def step(params: Any, cache: Cache, tokens_BT: Array, index: Array) -> tuple[Array, Any]:
-        output = bind(config, params)(tokens_BT, cache=cache)
-        key = jax.random.fold_in(root, index)
-        return sample_token(output.logits[:, -1, :n_ids], key, sampling), output.cache
-
-    compiled = jax.jit(step, donate_argnums=1)
-    tokens_B, cache = compiled(params, cache, jnp.asarray(prompt_BP), 0)
+    step = functools.partial(_next_tokens, config=config, sampling=sampling, n_ids=n_ids)
+    tokens_B, cache = step(params, cache, jnp.asarray(prompt_BP), root, 0)
     for index in range(1, max_tokens):
         # The next step is dispatched before this one's tokens are waited for.
-        following_B, cache = compiled(params, cache, tokens_B[:, None], index)
+        following_B, cache = step(params, cache, tokens_B[:, None], root, index)
         yield np.asarray(tokens_B)
         tokens_B = following_B
     yield np.asarray(tokens_B)
+
+
+# Compiled once for all samples of a process, whatever their seeds.
+@functools.partial(
+    jax.jit, static_argnames=("config", "sampling", "n_ids"), donate_argnames="cache"
+)
+def _next_tokens(
+    params: Any,
+    cache: Cache,
+    tokens_BT: Int[Array, "B T"],
+    root: Array,
+    index: Array,
+    *,
+    config: TransformerConfig,
+    sampling: Sampling,
+    n_ids: int | None,
+) -> tuple[Int[Array, " B"], Any]:
+    output = bind(config, params)(tokens_BT, cache=cache)
+    key = jax.random.fold_in(root, index)
+    return sample_token(output.logits[:, -1, :n_ids], key, sampling), output.cache
 
 
 def stream_text(

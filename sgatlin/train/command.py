@@ -68,7 +68,7 @@ def tell_sample(trainer: Trainer, interrupt: Interrupt) -> None:
         trainer.tokenizer,
         prompt="",
         context=trainer.config.data.seq_len,
-        sampling=Sampling(temperature=0.7, top_p=0.9),
+        sampling=Sampling(temperature=0.4, top_p=0.9),
     )
     for piece in pieces:
         if interrupt.requested:

@@ -33,7 +33,10 @@ SPECS = [
 
 
 def scaled_down(config: Config) -> Config:
-    """The same kind of model and training, of some thousand parameters, for twenty steps."""
+    """The same kind of model and training with some thousand parameters and for twenty steps.
+
+    The learning rate is one for that size: to tune a config is no change of numerics.
+    """
     layer = config.model.feed_forward
     small = {"d_hidden": 24}
     if isinstance(layer, SgatlinConfig):
@@ -51,7 +54,7 @@ def scaled_down(config: Config) -> Config:
             dtype="float32",
         ),
         data=dataclasses.replace(config.data, seq_len=16, batch_size=4),
-        optimizer=dataclasses.replace(config.optimizer, schedule=schedule),
+        optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-2, schedule=schedule),
         train=dataclasses.replace(config.train, steps=STEPS, accumulate=1),
     )
 
