@@ -11,7 +11,7 @@ scores half of all rows have ties.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,9 @@ def n_subkeys(config: RoutedConfig) -> int:
 
 def check_routing(config: RoutedConfig) -> None:
     """Raises UserError where no router of this kind can choose `top_k` of `n_neurons`."""
+    if config.router not in get_args(RouterKind):
+        kinds = ", ".join(get_args(RouterKind))
+        raise UserError(f"router={config.router!r} is not one of {kinds}")
     for name in ("n_channels", "n_neurons", "top_k", "d_key"):
         if getattr(config, name) < 1:
             raise UserError(f"{name}={getattr(config, name)} must be at least 1")

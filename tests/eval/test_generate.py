@@ -31,8 +31,8 @@ def draw(config: TransformerConfig, scale: float):
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(temperature=0), Sampling(temperature=1.5, top_k=5), Sampling(top_p=0.9)],
-    ids=["greedy", "top_k", "top_p"],
+    [Sampling(temperature=0), Sampling(temperature=1.5, top_k=5, top_p=0.9)],
+    ids=["greedy", "random"],
 )
 def test_the_same_tokens_as_recomputing_all_without_a_cache(sampling):
     n_new, n_prompt, seed = 6, 3, 7
@@ -134,11 +134,10 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def chain(tokenizer):
-    """A model that writes "a" after the letter "s", and then ends: config and parameters.
+    """A model that writes "a" after the letter "s", then ends, and would go on with "!".
 
     With all other weights zero, logits are products of embeddings. Of those below, the largest
-    with "s" is that with "a" (2 against 1 and 0); with "a" that with the end (18 against 8 and 2);
-    and all other tokens give less than 0.
+    with "s" is that with "a": 2, with "a" that with the end: 18, with the end that with "!": 270.
     """
     config = TransformerConfig(
         vocab_size=tokenizer.vocab_size + 3,
@@ -150,8 +149,9 @@ def chain(tokenizer):
     params = draw(config, scale=0)
     params["norm"]["scale"] = jnp.ones(2)
     embedding = np.full((config.vocab_size, 2), -0.1, np.float32)
-    (s,), (a,) = tokenizer.encode("s"), tokenizer.encode("a")
-    embedding[s], embedding[a], embedding[tokenizer.bos_id] = (1, 0), (2, 2), (0, 9)
+    s, a, exclamation_mark = (tokenizer.encode(letter)[0] for letter in "sa!")
+    embedding[s], embedding[a] = (1, 0), (2, 2)
+    embedding[tokenizer.bos_id], embedding[exclamation_mark] = (0, 9), (-30, 30)
     # An id that the tokenizer does not have would be likeliest after all.
     embedding[-1] = (100, 100)
     return config, params | {"embedding": jnp.array(embedding)}

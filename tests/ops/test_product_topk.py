@@ -90,6 +90,8 @@ def test_scores_that_are_not_finite_stay_in_the_pool(n_subkeys, top_k):
     indices, values = (np.asarray(x) for x in product_topk(scores[0], scores[1], top_k))
     assert indices.min() >= 0
     assert indices.max() < n_subkeys**2
+    _, single_indices = topk(scores[0], top_k)
+    assert 0 <= np.min(single_indices) <= np.max(single_indices) < n_subkeys
     # The finite row beside them is as ever.
     finite_indices, finite_values = brute_force(scores[0], scores[1], top_k)
     np.testing.assert_array_equal(indices[0], finite_indices[0])

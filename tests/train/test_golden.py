@@ -18,6 +18,7 @@ import pytest
 from sgatlin.config import Config, load_config, load_variants, shipped_configs
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.train.step import StepInputs, init_state, make_train_step
+from tests.toy import QUICK_TO_COMPILE
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STEPS = 20
@@ -62,7 +63,8 @@ def scaled_down(config: Config) -> Config:
 def first_losses(spec: str) -> list[float]:
     """Losses on a made-up sequence, so that neither stories nor a tokenizer matter."""
     config = scaled_down(load_config(spec))
-    step, state = jax.jit(make_train_step(config)), init_state(config)
+    step = jax.jit(make_train_step(config), compiler_options=QUICK_TO_COMPILE)
+    state = jax.jit(lambda: init_state(config), compiler_options=QUICK_TO_COMPILE)()
     losses = []
     for start in range(0, 64 * STEPS, 64):
         n = start + np.arange(65)

@@ -14,12 +14,15 @@ from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import bind
 from sgatlin.train.schedules import ConstantSchedule
 from sgatlin.train.step import (
+    Metrics,
     StepInputs,
+    TrainState,
     abstract_state,
     init_state,
     make_train_step,
     training_bytes,
 )
+from tests.toy import QUICK_TO_COMPILE
 
 # Tokens of each row that count: uneven, so that rows, and parts of rows, are not worth the same.
 LENGTHS = (16, 1, 0, 9)
@@ -42,11 +45,15 @@ def batch(config: Config) -> StepInputs:
     return StepInputs(*map(jnp.asarray, arrays))
 
 
+def take_step(config: Config, state: TrainState, batch: StepInputs) -> tuple[TrainState, Metrics]:
+    return jax.jit(make_train_step(config), compiler_options=QUICK_TO_COMPILE)(state, batch)
+
+
 @pytest.fixture(scope="module")
 def stepped(config: Config, batch: StepInputs):
     """The state before and after one step, and the step's metrics."""
-    before = init_state(config)
-    after, metrics = jax.jit(make_train_step(config))(before, batch)
+    before = jax.jit(lambda: init_state(config), compiler_options=QUICK_TO_COMPILE)()
+    after, metrics = take_step(config, before, batch)
     return before, after, metrics
 
 
@@ -82,8 +89,7 @@ def test_metrics_and_state_of_a_step(config, batch, stepped):
 def test_accumulation_changes_nothing(config, batch, stepped, parts):
     before, after, metrics = stepped
     train = dataclasses.replace(config.train, accumulate=parts)
-    step = jax.jit(make_train_step(dataclasses.replace(config, train=train)))
-    accumulated, its_metrics = step(before, batch)
+    accumulated, its_metrics = take_step(dataclasses.replace(config, train=train), before, batch)
 
     for name in ("loss", "grad_norm", "learning_rate"):
         assert float(its_metrics[name]) == pytest.approx(float(metrics[name]), rel=1e-5)
