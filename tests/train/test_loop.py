@@ -218,6 +218,7 @@ def poison(trainer: Trainer, step: int, name: str) -> None:
     [
         # Steps 5, 10 and so on are saved, and 8, the best so far: never the bad one itself.
         (7, "loss", "the last good checkpoint is step 5 in"),
+        (8, "loss", "the last good checkpoint is step 5 in"),
         (10, "grad_norm", "the last good checkpoint is step 8 in"),
         (3, "loss", "there is no checkpoint yet"),
         (20, "loss", "the last good checkpoint is step 16 in"),
