@@ -194,12 +194,16 @@ def test_which_checkpoints_stay(toy, tmp_path, monkeypatch):
 
 
 def test_the_state_of_the_step_before_is_given_up(toy, tmp_path):
-    """The buffers are donated: no second copy of parameters and optimizer is kept."""
+    """The buffers are donated: no second copy of parameters and optimizer is kept.
+
+    A counter that somebody reads meanwhile may stay.
+    """
     trainer = Trainer(toy, tmp_path, TrainOptions())
     before = jax.tree.leaves(trainer.state)
     with pytest.raises(Stopped):
         trainer.train(lambda: True)
-    assert all(leaf.is_deleted() for leaf in before)
+    kept = [leaf.shape for leaf in before if leaf.size > 1 and not leaf.is_deleted()]
+    assert kept == []
 
 
 def poison(trainer: Trainer, step: int, name: str) -> None:
