@@ -14,6 +14,10 @@ class Matrix(nnx.Param):
     """Weights of a dense projection."""
 
 
+class Expert(nnx.Param):
+    """Weights of the experts of a mixture: dense projections with an expert axis before them."""
+
+
 class Embedding(nnx.Param):
     """Token embedding, shared with the unembedding."""
 
@@ -32,6 +36,10 @@ class Scale(nnx.Param):
 
 class Bias(nnx.Param):
     """Additive offsets."""
+
+
+class Balance(nnx.Param):
+    """Offsets that a layer sets from its load after each step; the gradient never moves them."""
 
 
 def role_tree(state: nnx.State[Any, Any]) -> dict[str, Any]:
