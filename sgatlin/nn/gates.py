@@ -37,12 +37,20 @@ class GatedConfig(Protocol):
     """The config of a layer with gates."""
 
     @property
-    def pool_shape(self) -> tuple[int, int]:
-        """(C, N): channels, and the neurons or experts that each chooses from."""
-        ...
+    def top_k(self) -> int: ...
 
     @property
-    def top_k(self) -> int: ...
+    def pool_shape(self) -> tuple[int, int]:
+        """Tables (one for each channel, or one for all), and neurons or experts of each."""
+        ...
+
+    def active_parameters(self, d_model: int) -> int:
+        """Parameters that one token's output is computed with."""
+        ...
+
+    def gathered_parameters(self, d_model: int) -> int:
+        """Of the active parameters those that a token's gates choose."""
+        ...
 
 
 def choose_gates(given: Gates | None, own: Gates, replace: Bool[Array, "... C"] | None) -> Gates:
@@ -52,3 +60,13 @@ def choose_gates(given: Gates | None, own: Gates, replace: Bool[Array, "... C"] 
     if replace is None:
         return given
     return Gates(*(jnp.where(replace[..., None], g, o) for g, o in zip(given, own, strict=True)))
+
+
+def choice_counts(gates: Gates, pool_shape: tuple[int, int]) -> Int[Array, "tables N"]:
+    """How often each neuron of each table was chosen."""
+    n_tables, n_neurons = pool_shape
+    rows = gates.indices
+    if n_tables > 1:
+        rows += n_neurons * jnp.arange(n_tables)[:, None]
+    counts = jnp.zeros((n_tables * n_neurons,), jnp.int32)
+    return counts.at[rows.reshape(-1)].add(1).reshape(pool_shape)

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sgatlin.errors import UserError
+from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.roles import Bias, Matrix
 
 # gpt-oss's clipping and slope of its gated activation.
@@ -54,9 +55,9 @@ class Mlp(nnx.Module):
         self.w_in = Matrix(init(rngs.params(), (d_model, config.d_hidden), jnp.float32))
         self.w_out = Matrix(init(rngs.params(), (config.d_hidden, d_model), jnp.float32))
 
-    def __call__(self, x: Float[Array, "... D"]) -> tuple[Float[Array, "... D"], None]:
+    def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
         hidden = jax.nn.gelu(x @ self.w_in[...].astype(x.dtype))
-        return hidden @ self.w_out[...].astype(x.dtype), None
+        return LayerOutput(hidden @ self.w_out[...].astype(x.dtype), None, {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,12 @@ class Swiglu(nnx.Module):
         self.w_out = Matrix(init(rngs.params(), (hidden, d_model), jnp.float32))
         self.b_out = Bias(jnp.zeros((d_model,)))
 
-    def __call__(self, x: Float[Array, "... D"]) -> tuple[Float[Array, "... D"], None]:
+    def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
         dtype = x.dtype
         both = x @ self.w_in[...].astype(dtype) + self.b_in[...].astype(dtype)
         hidden = swiglu(*jnp.split(both, 2, axis=-1))
-        return hidden @ self.w_out[...].astype(dtype) + self.b_out[...].astype(dtype), None
+        y = hidden @ self.w_out[...].astype(dtype) + self.b_out[...].astype(dtype)
+        return LayerOutput(y, None, {})
 
 
 def swiglu(gate: Float[Array, "... F"], up: Float[Array, "... F"]) -> Float[Array, "... F"]:

@@ -12,12 +12,17 @@ EPSILON = 1e-6
 
 
 class RMSNorm(nnx.Module):
-    """x / rms(x) * scale over the last axis, computed in fp32, returned in x's type."""
+    """`rms_normalised` with a scale of its own."""
 
     def __init__(self, width: int):
         self.scale = Scale(jnp.ones((width,)))
 
     def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        mean_square = jnp.mean(wide**2, axis=-1, keepdims=True)
-        return (wide * jax.lax.rsqrt(mean_square + EPSILON) * self.scale[...]).astype(x.dtype)
+        return rms_normalised(x, self.scale[...])
+
+
+def rms_normalised(x: Float[Array, "... D"], scale: Float[Array, " D"]) -> Float[Array, "... D"]:
+    """x / rms(x) * scale over the last axis, computed in fp32, returned in x's type."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean_square = jnp.mean(wide**2, axis=-1, keepdims=True)
+    return (wide * jax.lax.rsqrt(mean_square + EPSILON) * scale).astype(x.dtype)

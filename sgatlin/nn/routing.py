@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routers: which K of a channel's N neurons a token uses, and the score of each.
 
-B batch, T time, D model, Q router width, C channels, N neurons per channel, M = sqrt(N) sub-keys
-per half, K chosen. Leading axes ("...") are arbitrary; most often (B, T).
+B batch, T time, D model, Q router width, C channels, N neurons per channel, K chosen; H halves of
+a key with M keys each: 2 of sqrt(N) in a product router, else 1 of N. Leading axes ("...") are
+arbitrary; most often (B, T).
 
 Product routers score all N neurons by sums of two sub-scores and never form the N sums (Lample
 2019, arXiv 1907.05242); scores and searches are fp32 whatever the compute type, because with bf16
@@ -10,8 +11,8 @@ scores half of all rows have ties.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from collections.abc import Mapping
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,25 +20,24 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from sgatlin.errors import UserError
+from sgatlin.nn.gates import Gates, choice_counts
+from sgatlin.nn.norm import rms_normalised
 from sgatlin.nn.roles import Router as RouterParam
+from sgatlin.nn.roles import Scale
 from sgatlin.ops.product_topk import product_topk, topk
 
 RouterKind = Literal["product_dense", "dense", "key_value", "product_key_value"]
 PRODUCT_ROUTERS = ("product_dense", "product_key_value")
+"""Keys are pairs of sub-keys."""
+QUERY_PER_CHANNEL = ("key_value", "product_key_value")
+"""Each channel, and half, has a query of its own; the others share one."""
 
-Params = Mapping[str, Array]
-
-
-class Gates(NamedTuple):
-    """Which neurons a router chose for each token, and how strongly: the token's circuit."""
-
-    indices: Int[Array, "... C K"]
-    scores: Float[Array, "... C K"]
+GateKind = Literal["score", "softmax"]
 
 
 @runtime_checkable
-class RoutedConfig(Protocol):
-    """The config of a layer with gates: the fields that its router reads."""
+class RouterConfig(Protocol):
+    """What a router reads of its layer's config."""
 
     @property
     def n_channels(self) -> int: ...
@@ -49,31 +49,42 @@ class RoutedConfig(Protocol):
     def d_key(self) -> int: ...
     @property
     def router(self) -> RouterKind: ...
+    @property
+    def gate(self) -> GateKind: ...
+    @property
+    def query_norm(self) -> bool: ...
+    @property
+    def balance_weight(self) -> float: ...
 
 
-def n_subkeys(config: RoutedConfig) -> int:
-    """M: sub-keys in each half of a product router."""
-    return math.isqrt(config.n_neurons)
+def key_shape(config: RouterConfig) -> tuple[int, int]:
+    """(H, M): halves of a key, and keys of each half."""
+    if config.router in PRODUCT_ROUTERS:
+        return 2, math.isqrt(config.n_neurons)
+    return 1, config.n_neurons
 
 
-def check_routing(config: RoutedConfig) -> None:
+def check_routing(config: RouterConfig) -> None:
     """Raises UserError where no router of this kind can choose `top_k` of `n_neurons`."""
-    if config.router not in get_args(RouterKind):
-        kinds = ", ".join(get_args(RouterKind))
-        raise UserError(f"router={config.router!r} is not one of {kinds}")
+    for name, kinds in (("router", RouterKind), ("gate", GateKind)):
+        if getattr(config, name) not in get_args(kinds):
+            raise UserError(
+                f"{name}={getattr(config, name)!r} is not one of {', '.join(get_args(kinds))}"
+            )
     for name in ("n_channels", "n_neurons", "top_k", "d_key"):
         if getattr(config, name) < 1:
             raise UserError(f"{name}={getattr(config, name)} must be at least 1")
-    if config.router in PRODUCT_ROUTERS:
-        side = n_subkeys(config)
-        if side**2 != config.n_neurons:
-            raise UserError(
-                f"n_neurons={config.n_neurons} is not a perfect square, which the router "
-                f"{config.router!r} needs: try {side**2} or {(side + 1) ** 2}"
-            )
-        limit, reason = side - 1, "below sqrt(n_neurons)"
-    else:
-        limit, reason = config.n_neurons, "at most n_neurons"
+    if not 0 <= config.balance_weight < math.inf:
+        raise UserError(f"balance_weight={config.balance_weight} must be at least 0 and finite")
+    halves, side = key_shape(config)
+    if side**halves != config.n_neurons:
+        raise UserError(
+            f"n_neurons={config.n_neurons} is not a perfect square, which the router "
+            f"{config.router!r} needs: try {side**2} or {(side + 1) ** 2}"
+        )
+    limit, reason = (
+        (side - 1, "below sqrt(n_neurons)") if halves == 2 else (side, "at most n_neurons")
+    )
     if config.top_k > limit:
         raise UserError(
             f"top_k={config.top_k} is too large for n_neurons={config.n_neurons}: "
@@ -81,148 +92,121 @@ def check_routing(config: RoutedConfig) -> None:
         )
 
 
-def _product_dense_init(config: RoutedConfig, d_model: int, key: Array) -> dict[str, Array]:
-    query_key, subkey_key = jax.random.split(key)
-    dense = nnx.initializers.lecun_normal()
-    columns = 2 * config.n_channels * n_subkeys(config)
-    return {
-        "query": dense(query_key, (d_model, config.d_key), jnp.float32),
-        # Drawn as a matrix: on (Q, 2, C, M) the fan-in would be taken to be C.
-        "subkey": dense(subkey_key, (config.d_key, columns), jnp.float32),
-    }
-
-
-def _product_dense(params: Params, x: Array, config: RoutedConfig) -> Gates:
-    subscores = jnp.matmul(
-        x @ params["query"], params["subkey"], preferred_element_type=_score_dtype(x)
-    )
-    shape = (*x.shape[:-1], 2, config.n_channels, n_subkeys(config))
-    return _product_gates(subscores.reshape(shape), config)
-
-
-def _dense_init(config: RoutedConfig, d_model: int, key: Array) -> dict[str, Array]:
-    query_key, key_key = jax.random.split(key)
-    dense = nnx.initializers.lecun_normal()
-    columns = config.n_channels * config.n_neurons
-    return {
-        "query": dense(query_key, (d_model, config.d_key), jnp.float32),
-        "key": dense(key_key, (config.d_key, columns), jnp.float32),
-    }
-
-
-def _dense(params: Params, x: Array, config: RoutedConfig) -> Gates:
-    scores = jnp.matmul(x @ params["query"], params["key"], preferred_element_type=_score_dtype(x))
-    return _plain_gates(scores.reshape(*x.shape[:-1], config.n_channels, config.n_neurons), config)
-
-
-def _key_value_init(config: RoutedConfig, d_model: int, key: Array) -> dict[str, Array]:
-    query_key, key_key = jax.random.split(key)
-    queries = nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=0)
-    keys = nnx.initializers.truncated_normal(1.0)
-    c, n, q = config.n_channels, config.n_neurons, config.d_key
-    return {
-        "query": queries(query_key, (c, d_model, q), jnp.float32),
-        "key": keys(key_key, (c, n, q), jnp.float32),
-    }
-
-
-def _key_value(params: Params, x: Array, config: RoutedConfig) -> Gates:
-    query = jnp.einsum("...d,cdq->...cq", x, params["query"])
-    scores = jnp.einsum(
-        "...cq,cnq->...cn", query, params["key"], preferred_element_type=_score_dtype(x)
-    )
-    return _plain_gates(scores / math.sqrt(config.d_key), config)
-
-
-def _product_key_value_init(config: RoutedConfig, d_model: int, key: Array) -> dict[str, Array]:
-    query_key, subkey_key = jax.random.split(key)
-    queries = nnx.initializers.variance_scaling(
-        1.0, "fan_in", "truncated_normal", batch_axis=(0, 1)
-    )
-    keys = nnx.initializers.truncated_normal(1.0)
-    c, q = config.n_channels, config.d_key
-    return {
-        "query": queries(query_key, (2, c, d_model, q), jnp.float32),
-        "subkey": keys(subkey_key, (2, c, n_subkeys(config), q), jnp.float32),
-    }
-
-
-def _product_key_value(params: Params, x: Array, config: RoutedConfig) -> Gates:
-    query = jnp.einsum("...d,hcdq->...hcq", x, params["query"])
-    subscores = jnp.einsum(
-        "...hcq,hcmq->...hcm", query, params["subkey"], preferred_element_type=_score_dtype(x)
-    )
-    return _product_gates(subscores / math.sqrt(2 * config.d_key), config)
-
-
-def _score_dtype(x: Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
-
-
-def _product_gates(subscores: Float[Array, "... 2 C M"], config: RoutedConfig) -> Gates:
-    return Gates(*product_topk(subscores[..., 0, :, :], subscores[..., 1, :, :], config.top_k))
-
-
-def _plain_gates(scores: Float[Array, "... C N"], config: RoutedConfig) -> Gates:
-    # The gradient must not go through the search's maxima, which split it among ties.
-    _, indices = topk(jax.lax.stop_gradient(scores), config.top_k)
-    return Gates(indices, jnp.take_along_axis(scores, indices, axis=-1))
-
-
-class _Router(NamedTuple):
-    init: Callable[[RoutedConfig, int, Array], dict[str, Array]]
-    route: Callable[[Params, Array, RoutedConfig], Gates]
-
-
-_ROUTERS: dict[RouterKind, _Router] = {
-    "product_dense": _Router(_product_dense_init, _product_dense),
-    "dense": _Router(_dense_init, _dense),
-    "key_value": _Router(_key_value_init, _key_value),
-    "product_key_value": _Router(_product_key_value_init, _product_key_value),
-}
-
-
-def route(params: Params, x: Float[Array, "... D"], config: RoutedConfig) -> Gates:
-    """The gates of each token: indices (..., C, K) and fp32 scores (..., C, K), descending.
-
-    `params` are a `Router`'s, in x's type. Scores are raw: no softmax, no scale (arXiv 2606.07414;
-    the key-value forms divide by the root of the key width as PEER does, arXiv 2407.04153).
-    """
-    return _ROUTERS[config.router].route(params, x, config)
-
-
 class Router(nnx.Module):
-    """Declares the parameters that `route` reads for `config.router`."""
+    """Declares the parameters that `key_scores` reads.
 
-    def __init__(self, d_model: int, config: RoutedConfig, *, rngs: nnx.Rngs):
-        for name, value in _ROUTERS[config.router].init(config, d_model, rngs.params()).items():
-            setattr(self, name, RouterParam(value))
+    `query` (D, Q) and `key` (Q, H * C * M), both by their fan-in; or, with a query per channel,
+    `query` (H, C, D, Q) by its fan-in and `key` (H, C, M, Q) normal, truncated at 2.
+    """
+
+    def __init__(self, d_model: int, config: RouterConfig, *, rngs: nnx.Rngs):
+        (halves, side), c, q = key_shape(config), config.n_channels, config.d_key
+        query_key, key_key = jax.random.split(rngs.params())
+        if config.router in QUERY_PER_CHANNEL:
+            queries = nnx.initializers.variance_scaling(
+                1.0, "fan_in", "truncated_normal", batch_axis=(0, 1)
+            )
+            keys = nnx.initializers.truncated_normal(1.0)
+            self.query = RouterParam(queries(query_key, (halves, c, d_model, q), jnp.float32))
+            self.key = RouterParam(keys(key_key, (halves, c, side, q), jnp.float32))
+        else:
+            dense = nnx.initializers.lecun_normal()
+            self.query = RouterParam(dense(query_key, (d_model, q), jnp.float32))
+            # Drawn as a matrix: on (Q, 2, C, M) the fan-in would be taken to be C.
+            self.key = RouterParam(dense(key_key, (q, halves * c * side), jnp.float32))
+        if config.query_norm:
+            self.query_scale = Scale(jnp.ones((q,)))
 
 
-def router_flops(config: RoutedConfig, d_model: int) -> int:
+def key_scores(
+    params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterConfig
+) -> Float[Array, "... H C M"]:
+    """The score of every key of each half, fp32; `params` are a `Router`'s, in x's type.
+
+    Scores are raw (arXiv 2606.07414); the key-value forms divide by the root of the key width, as
+    PEER does (arXiv 2407.04153).
+    """
+    per_channel = config.router in QUERY_PER_CHANNEL
+    query = jnp.einsum("...d,hcdq->...hcq" if per_channel else "...d,dq->...q", x, params["query"])
+    if config.query_norm:
+        query = rms_normalised(query, params["query_scale"])
+    (halves, side), wide = key_shape(config), jnp.promote_types(x.dtype, jnp.float32)
+    if per_channel:
+        scores = jnp.einsum(
+            "...hcq,hcmq->...hcm", query, params["key"], preferred_element_type=wide
+        )
+        return scores / math.sqrt(halves * config.d_key)
+    scores = jnp.matmul(query, params["key"], preferred_element_type=wide)
+    return scores.reshape(*x.shape[:-1], halves, config.n_channels, side)
+
+
+def choose(scores: Float[Array, "... H C M"], config: RouterConfig) -> Gates:
+    """The gates of the `top_k` neurons of each channel: fp32, descending."""
+    if config.router in PRODUCT_ROUTERS:
+        indices, chosen = product_topk(scores[..., 0, :, :], scores[..., 1, :, :], config.top_k)
+    else:
+        # The gradient must not go through the search's maxima, which split it among ties.
+        _, indices = topk(jax.lax.stop_gradient(scores[..., 0, :, :]), config.top_k)
+        chosen = jnp.take_along_axis(scores[..., 0, :, :], indices, axis=-1)
+    if config.gate == "softmax":
+        chosen = jax.nn.softmax(chosen, axis=-1)
+    return Gates(indices, chosen)
+
+
+def route(params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterConfig) -> Gates:
+    """`choose` of `key_scores`."""
+    return choose(key_scores(params, x, config), config)
+
+
+def balance_loss(
+    scores: Float[Array, "... H C M"], gates: Gates, config: RouterConfig
+) -> Float[Array, ""]:
+    """N * sum over n of f[n] * P[n], averaged over channels: 1 when all neurons are used alike.
+
+    f[n] is the share of choices that went to neuron n, which has no gradient, and P[n] the mean
+    over tokens of its softmax probability among all N (Fedus 2021, arXiv 2101.03961, eq. 4-6, with
+    neurons for experts). Scores of a product router add, so its probabilities multiply.
+    """
+    n_channels, n_neurons = config.n_channels, config.n_neurons
+    probabilities = jax.nn.softmax(scores, axis=-1).reshape(-1, *scores.shape[-3:])
+    if config.router in PRODUCT_ROUTERS:
+        first_TCM, second_TCM = probabilities[:, 0], probabilities[:, 1]
+        both_CMM = jnp.einsum("tcm,tcn->cmn", first_TCM, second_TCM) / len(first_TCM)
+        mean_CN = both_CMM.reshape(n_channels, n_neurons)
+    else:
+        mean_CN = probabilities[:, 0].mean(axis=0)
+    counts_CN = choice_counts(gates, (n_channels, n_neurons))
+    share_CN = counts_CN / (len(probabilities) * config.top_k)
+    return n_neurons * jnp.sum(share_CN * mean_CN, axis=-1).mean()
+
+
+def router_flops(config: RouterConfig, d_model: int) -> int:
     """Floating-point operations of the router's matmuls per token, forward (multiply-add = 2)."""
-    c, q = config.n_channels, config.d_key
-    return {
-        "product_dense": 2 * d_model * q + 4 * c * n_subkeys(config) * q,
-        "dense": 2 * d_model * q + 2 * c * config.n_neurons * q,
-        "key_value": 2 * c * d_model * q + 2 * c * config.n_neurons * q,
-        "product_key_value": 4 * c * d_model * q + 4 * c * n_subkeys(config) * q,
-    }[config.router]
+    (halves, side), c, q = key_shape(config), config.n_channels, config.d_key
+    queries = halves * c if config.router in QUERY_PER_CHANNEL else 1
+    flops = 2 * queries * d_model * q + 2 * halves * c * side * q
+    if config.balance_weight and halves == 2:
+        flops += 2 * c * config.n_neurons  # the mean probabilities of all pairs
+    return flops
 
 
-def router_health(gates: Gates, n_neurons: int) -> dict[str, Float[Array, ""]]:
-    """Three numbers that tell early when a router goes wrong.
+def router_parameters(config: RouterConfig, d_model: int) -> int:
+    """Parameters of a `Router`."""
+    (halves, side), c, q = key_shape(config), config.n_channels, config.d_key
+    queries = halves * c if config.router in QUERY_PER_CHANNEL else 1
+    return queries * d_model * q + halves * c * side * q + (q if config.query_norm else 0)
+
+
+def router_health(gates: Gates, counts: Int[Array, "tables N"]) -> dict[str, Float[Array, ""]]:
+    """Three numbers that tell early when a router goes wrong; `counts` are `choice_counts`.
 
     `score_rms`: root mean square of the chosen scores. `largest_logit`: the largest score.
-    `choice_entropy`: entropy of the neurons chosen in this batch, per channel and averaged over
-    channels, divided by log N: 1 when all are chosen equally often.
+    `choice_entropy`: entropy of the neurons chosen in this batch, per table and averaged over
+    tables, divided by log N: 1 when all are chosen equally often.
     """
-    indices_TCK = gates.indices.reshape(-1, *gates.indices.shape[-2:])
-    n_tokens, n_channels, top_k = indices_TCK.shape
-    rows = indices_TCK + n_neurons * jnp.arange(n_channels)[:, None]
-    counts_CN = jnp.bincount(rows.reshape(-1), length=n_channels * n_neurons)
-    p_CN = counts_CN.reshape(n_channels, n_neurons) / (n_tokens * top_k)
-    entropy = -jnp.where(p_CN > 0, p_CN * jnp.log(jnp.where(p_CN > 0, p_CN, 1)), 0).sum(-1).mean()
+    n_neurons = counts.shape[-1]
+    p_CN = counts / counts.sum(axis=-1, keepdims=True)
+    entropy = jax.scipy.special.entr(p_CN).sum(axis=-1).mean()
     return {
         "score_rms": jnp.sqrt(jnp.mean(gates.scores**2)),
         "largest_logit": gates.scores.max(),

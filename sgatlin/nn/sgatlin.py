@@ -5,22 +5,51 @@
     i = indices[c, k]
 
 with raw scores s and no activation: given its gates, a token's layer is a linear map of rank at
-most C * K.
+most C * K. Options add, one at a time, what PEER (He 2024, arXiv 2407.04153) does otherwise.
 
-B batch, T time, D model, C channels, N neurons per channel, K chosen, R = C * N rows of a table.
+B batch, T time, D model, C channels, N neurons per channel, K chosen, P = C * K, R rows of a table.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from sgatlin.errors import UserError
+from sgatlin.nn.gates import Gates, LayerOutput, choose_gates
 from sgatlin.nn.roles import Pool
-from sgatlin.nn.routing import Gates, Router, RouterKind, check_routing, route, router_flops
+from sgatlin.nn.routing import (
+    GateKind,
+    Router,
+    RouterKind,
+    balance_loss,
+    check_routing,
+    choose,
+    key_scores,
+    route,
+    router_flops,
+    router_parameters,
+)
 from sgatlin.ops.neurons import Implementation, gather_dot, gather_sum
+
+Activation = Literal["identity", "relu", "gelu", "swish"]
+Placement = Literal["after_gate", "before_gate"]
+PoolInit = Literal["paper", "width", "matched"]
+
+_ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "swish": jax.nn.swish,
+}
+
+GELU_RMS = math.sqrt(1 / 3 + 1 / (2 * math.pi * math.sqrt(3)))
+"""Root of E[gelu(z)^2] over standard normal z: the output of a GELU MLP at initialisation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,11 +67,40 @@ class SgatlinConfig:
     """Q: width of the router's query."""
     router: RouterKind = "product_dense"
     """How neurons are scored; `product_dense` is the paper's."""
+    gate: GateKind = "score"
+    """What multiplies a neuron: its score, or the softmax over its channel's K chosen scores."""
+    query_norm: bool = False
+    """Normalise queries by their root mean square, with a learned scale."""
+    activation: Activation = "identity"
+    """Nonlinearity of a neuron."""
+    activation_at: Placement = "after_gate"
+    """act(s * <w_in, x>), as in the paper's ablation, or act(<w_in, x>) * s, as in PEER."""
+    shared_pool: bool = False
+    """One table of N neurons for all channels instead of one for each."""
+    init: PoolInit = "paper"
+    """Tables' standard deviation: `paper` 1 / sqrt(N); `width` 1 / sqrt(D); `matched` such that the
+    output is as large as a GELU MLP's."""
+    balance_weight: float = 0.0
+    """Weight of the router's balance loss; 0 computes none."""
     implementation: Implementation | None = None
     """What computes the neurons; None picks for the platform."""
 
     def __post_init__(self) -> None:
         check_routing(self)
+        for name, kinds in (
+            ("activation", Activation),
+            ("activation_at", Placement),
+            ("init", PoolInit),
+        ):
+            if getattr(self, name) not in get_args(kinds):
+                raise UserError(
+                    f"{name}={getattr(self, name)!r} is not one of {', '.join(get_args(kinds))}"
+                )
+
+    @property
+    def pool_shape(self) -> tuple[int, int]:
+        """Tables, and neurons of each."""
+        return 1 if self.shared_pool else self.n_channels, self.n_neurons
 
     def build(self, d_model: int, *, rngs: nnx.Rngs) -> "Sgatlin":
         return Sgatlin(d_model, self, rngs=rngs)
@@ -51,19 +109,37 @@ class SgatlinConfig:
         """Floating-point operations per token, forward (multiply-add = 2)."""
         return router_flops(self, d_model) + 4 * self.top_k * self.n_channels * d_model
 
+    def active_parameters(self, d_model: int) -> int:
+        """Parameters that one token's output is computed with."""
+        chosen = 2 * self.n_channels * self.top_k * d_model
+        return router_parameters(self, d_model) + chosen
+
+    def gathered_parameters(self, d_model: int) -> int:
+        """Of the active parameters those that a token's gates choose."""
+        return 2 * self.n_channels * self.top_k * d_model
+
 
 class Sgatlin(nnx.Module):
     """The layer as a module; `sgatlin` is the same as a function of a parameter dict."""
 
     def __init__(self, d_model: int, config: SgatlinConfig, *, rngs: nnx.Rngs):
-        # The paper's initialisation takes the neuron axis for the fan-in: standard deviation
-        # 1 / sqrt(N) after truncation.
-        table = nnx.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=0)
-        shape = (config.n_channels, config.n_neurons, d_model)
+        # The paper's initialisation takes the neuron axis for the fan-in; the others, D.
+        table = nnx.initializers.variance_scaling(
+            1.0,
+            "fan_in" if config.init == "paper" else "fan_out",
+            "truncated_normal",
+            batch_axis=0,
+        )
+        n_tables = 1 if config.shared_pool else config.n_channels
+        shape = (n_tables, config.n_neurons, d_model)
         self.config = config
         self.router = Router(d_model, config, rngs=rngs)
-        self.w_in = Pool(table(rngs.params(), shape, jnp.float32))
-        self.w_out = Pool(table(rngs.params(), shape, jnp.float32))
+        w_in, w_out = (table(rngs.params(), shape, jnp.float32) for _ in range(2))
+        if config.init == "matched":
+            router = nnx.to_pure_dict(nnx.state(self.router))
+            deviation = matched_deviation(router, config, d_model, rngs.params())
+            w_in, w_out = (w * math.sqrt(d_model) * deviation for w in (w_in, w_out))
+        self.w_in, self.w_out = Pool(w_in), Pool(w_out)
 
     def __call__(
         self,
@@ -71,7 +147,7 @@ class Sgatlin(nnx.Module):
         *,
         gates: Gates | None = None,
         replace: Bool[Array, "... C"] | None = None,
-    ) -> tuple[Float[Array, "... D"], Gates]:
+    ) -> LayerOutput:
         """Applies the layer; see `sgatlin`."""
         params = nnx.to_pure_dict(nnx.state(self))
         return sgatlin(params, x, self.config, gates=gates, replace=replace)
@@ -84,50 +160,87 @@ def sgatlin(
     *,
     gates: Gates | None = None,
     replace: Bool[Array, "... C"] | None = None,
-) -> tuple[Float[Array, "... D"], Gates]:
-    """The layer's output in x's type, and the gates that produced it.
+) -> LayerOutput:
+    """The layer's output in x's type, the gates that produced it, and the router's losses.
 
-    `params` are a `Sgatlin` module's: {"router": ..., "w_in": (C, N, D), "w_out": (C, N, D)}; the
-    layer computes in x's type, and sums in fp32. `gates`, of shape (..., C, K), are used instead
-    of the router's own (patching, steering); with `replace`, only where it is true.
+    `params` are a `Sgatlin` module's: {"router": ..., "w_in": (C, N, D), "w_out": (C, N, D)}, or
+    (1, N, D) for a shared pool; the layer computes in x's type, and sums in fp32. `gates`, of
+    shape (..., C, K), are used instead of the router's own (patching, steering); with `replace`,
+    only where it is true.
     """
     dtype = x.dtype
+    losses: dict[str, Array] = {}
     if gates is None or replace is not None:
         router = {name: weights.astype(dtype) for name, weights in params["router"].items()}
-        own = route(router, x, config)
-        gates = own if gates is None else choose_gates(gates, own, replace)
-    y = gated_neurons(
-        x, gates, params["w_in"].astype(dtype), params["w_out"].astype(dtype), config.implementation
-    )
-    return y, gates
-
-
-def choose_gates(given: Gates, own: Gates, replace: Bool[Array, "... C"] | None) -> Gates:
-    """`given` where `replace` is true, `own` elsewhere; `given` everywhere when it is None."""
-    if replace is None:
-        return given
-    return Gates(*(jnp.where(replace[..., None], g, o) for g, o in zip(given, own, strict=True)))
+        scores = key_scores(router, x, config)
+        own = choose(scores, config)
+        if config.balance_weight:
+            losses["balance"] = config.balance_weight * balance_loss(scores, own, config)
+        gates = choose_gates(gates, own, replace)
+    y = gated_neurons(x, gates, params["w_in"].astype(dtype), params["w_out"].astype(dtype), config)
+    return LayerOutput(y, gates, losses)
 
 
 def gated_neurons(
     x: Float[Array, "... D"],
     gates: Gates,
-    w_in_CND: Float[Array, "C N D"],
-    w_out_CND: Float[Array, "C N D"],
-    implementation: Implementation | None = None,
+    w_in: Float[Array, "tables N D"],
+    w_out: Float[Array, "tables N D"],
+    config: SgatlinConfig,
 ) -> Float[Array, "... D"]:
-    """The chosen neurons' outputs, each times its score, summed over channels and neurons.
+    """The chosen neurons' outputs, each times its gate, summed over channels and neurons.
 
     Indices outside 0..N-1 are clamped.
     """
-    n_channels, n_neurons, d_model = w_in_CND.shape
+    n_tables, n_neurons, d_model = w_in.shape
     indices_TCK = gates.indices.reshape(-1, *gates.indices.shape[-2:])
-    rows_TCK = jnp.clip(indices_TCK, 0, n_neurons - 1) + n_neurons * jnp.arange(n_channels)[:, None]
+    rows_TCK = jnp.clip(indices_TCK, 0, n_neurons - 1)
+    if not config.shared_pool:
+        rows_TCK += n_neurons * jnp.arange(n_tables)[:, None]
     rows_TP = rows_TCK.reshape(len(rows_TCK), -1)
-    w_in_RD, w_out_RD = (w.reshape(-1, d_model) for w in (w_in_CND, w_out_CND))
+    w_in_RD, w_out_RD = (w.reshape(-1, d_model) for w in (w_in, w_out))
 
     x_TD = x.reshape(-1, d_model)
-    activations_TP = gather_dot(x_TD, rows_TP, w_in_RD, implementation=implementation)
-    z_TP = activations_TP * gates.scores.reshape(rows_TP.shape)
-    y_TD = gather_sum(z_TP, rows_TP, w_out_RD, implementation=implementation)
+    z_TP = gather_dot(x_TD, rows_TP, w_in_RD, implementation=config.implementation)
+    a_TP = gated_activation(z_TP, gates.scores.reshape(rows_TP.shape), config)
+    y_TD = gather_sum(a_TP, rows_TP, w_out_RD, implementation=config.implementation)
     return y_TD.astype(x.dtype).reshape(x.shape)
+
+
+def gated_activation(
+    z: Float[Array, "*batch"], scores: Float[Array, "*batch"], config: SgatlinConfig
+) -> Float[Array, "*batch"]:
+    """What multiplies a neuron's output weights, of z = <w_in, x> and its gate."""
+    activation = _ACTIVATIONS[config.activation]
+    if config.activation_at == "before_gate":
+        return activation(z) * scores
+    return activation(z * scores)
+
+
+def matched_deviation(
+    router: Mapping[str, Array], config: SgatlinConfig, d_model: int, key: Array
+) -> Float[Array, ""]:
+    """Deviation of both tables with which the layer's output is as large as a GELU MLP's.
+
+    It is found for the given initial router on random normalised inputs, for neurons whose
+    <w_in, x> are normal and independent. Both tables take the same share: with all of it in w_out,
+    whose entries then are near 1, an optimizer with steps of a fixed size hardly moves it.
+    """
+    x_key, z_key = jax.random.split(key)
+    x_TD = jax.random.normal(x_key, (512, d_model))
+    scores_TCK = route(router, x_TD, config).scores
+    z_TCK = math.sqrt(d_model) * jax.random.normal(z_key, scores_TCK.shape)
+
+    def output_rms(deviation: Array) -> Array:
+        a_TCK = gated_activation(deviation * z_TCK, scores_TCK, config)
+        return deviation * jnp.sqrt(jnp.sum(a_TCK**2) / len(x_TD))
+
+    def halve(_: Array, logs: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = logs
+        middle = (low + high) / 2
+        is_small = output_rms(jnp.exp(middle)) < GELU_RMS
+        return jnp.where(is_small, middle, low), jnp.where(is_small, high, middle)
+
+    # The output grows with the deviation: bisection of its logarithm.
+    low, high = jax.lax.fori_loop(0, 24, halve, (jnp.log(1e-4), jnp.log(1e4)))
+    return jnp.exp((low + high) / 2)

@@ -4,7 +4,7 @@
 Pre-norm blocks with rotary attention, residual stream in fp32, tied embedding. Blocks are stacked
 along a leading layer axis and scanned, so that compile time does not grow with depth.
 
-B batch, T time, D model, V vocabulary, L layers, C channels, K chosen.
+B batch, T time, D model, V vocabulary, L layers, C channels, K chosen, N neurons of a table.
 """
 
 import dataclasses
@@ -19,9 +19,10 @@ from jaxtyping import Array, Bool, Float, Int
 from sgatlin.errors import UserError
 from sgatlin.nn.attention import Attention, Cache
 from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.gates import GatedConfig, Gates, LayerOutput, choice_counts
 from sgatlin.nn.norm import RMSNorm
 from sgatlin.nn.roles import Embedding
-from sgatlin.nn.routing import Gates, RoutedConfig, router_health
+from sgatlin.nn.routing import router_health
 from sgatlin.nn.sgatlin import SgatlinConfig
 
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -87,8 +88,12 @@ class Output(NamedTuple):
     """(L, B, T, C, K), if asked for and the layer has gates."""
     cache: Cache | None
     """The extended cache, if one was given."""
+    losses: dict[str, Float[Array, " L"]]
+    """What each layer adds to the training loss, by name; most often empty."""
     health: dict[str, Float[Array, " L"]]
     """`router_health` of each layer, if asked for and the layer has gates; else empty."""
+    counts: Int[Array, "L tables N"] | None
+    """`choice_counts` of each layer, likewise."""
 
 
 class Block(nnx.Module):
@@ -106,12 +111,12 @@ class Block(nnx.Module):
         dtype: jnp.dtype,
         cache: Cache | None,
         edit: GateEdit | None,
-    ) -> tuple[Float[Array, "B T D"], Cache | None, Gates | None]:
+    ) -> tuple[LayerOutput, Cache | None]:
         mixed_BTD, cache = self.attention(self.attention_norm(x_BTD).astype(dtype), cache)
         x_BTD += mixed_BTD.astype(x_BTD.dtype)
         gating: dict[str, Any] = {} if edit is None else edit._asdict()
-        y_BTD, gates = self.feed_forward(self.feed_forward_norm(x_BTD).astype(dtype), **gating)
-        return x_BTD + y_BTD.astype(x_BTD.dtype), cache, gates
+        output = self.feed_forward(self.feed_forward_norm(x_BTD).astype(dtype), **gating)
+        return output._replace(y=x_BTD + output.y.astype(x_BTD.dtype)), cache
 
 
 class Transformer(nnx.Module):
@@ -140,27 +145,28 @@ class Transformer(nnx.Module):
         (patching, steering); UserError if the feed-forward layer has none.
         """
         graph, layers = nnx.split(self.blocks)
-        routing = self.config.feed_forward
-        if edit is not None and not isinstance(routing, RoutedConfig):
-            raise UserError(f"feed_forward is {routing.kind!r}, which has no gates to edit")
+        gated = self.config.feed_forward
+        if edit is not None and not isinstance(gated, GatedConfig):
+            raise UserError(f"feed_forward is {gated.kind!r}, which has no gates to edit")
 
         def layer(x_BTD: Array, per_layer: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
             params, layer_cache, layer_edit = per_layer
             block = nnx.merge(graph, params)
-            x_BTD, layer_cache, gates = block(
+            (x_BTD, gates, losses), layer_cache = block(
                 x_BTD, self.config.compute_dtype, layer_cache, layer_edit
             )
-            health = {}
-            if return_health and gates is not None and isinstance(routing, RoutedConfig):
-                health = router_health(gates, routing.n_neurons)
-            return x_BTD, (layer_cache, gates if return_gates else None, health)
+            health, counts = {}, None
+            if return_health and gates is not None and isinstance(gated, GatedConfig):
+                counts = choice_counts(gates, gated.pool_shape)
+                health = router_health(gates, counts)
+            return x_BTD, (layer_cache, gates if return_gates else None, losses, health, counts)
 
         x_BTD = self.embedding[...][tokens_BT]
-        x_BTD, (cache, gates, health) = jax.lax.scan(
+        x_BTD, (cache, gates, losses, health, counts) = jax.lax.scan(
             rematerialised(layer, self.config.remat), x_BTD, (layers, cache, edit)
         )
         logits_BTV = self.norm(x_BTD) @ self.embedding[...].T
-        return Output(logits_BTV, gates, cache, health)
+        return Output(logits_BTV, gates, cache, losses, health, counts)
 
     def empty_cache(self, batch_size: int, max_length: int) -> Cache:
         """A cache for `batch_size` sequences of up to `max_length` positions."""

@@ -37,10 +37,10 @@ def test_mlp_value():
         x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
         for x in (1, -2)
     }
-    y, gates = layer(jnp.float32([[1, -2]]))
+    y, gates, losses = layer(jnp.float32([[1, -2]]))
     expected = [[gelu[1] + 3 * gelu[-2], 2 * gelu[1] + 4 * gelu[-2]]]
     np.testing.assert_allclose(y, expected, rtol=1e-5)
-    assert gates is None
+    assert (gates, losses) == (None, {})
 
 
 def test_swiglu_value():
@@ -54,10 +54,10 @@ def test_swiglu_value():
         w_out=[[10], [100]],
         b_out=[0.5],
     )
-    y, gates = layer(jnp.float32([1]))
+    y, gates, losses = layer(jnp.float32([1]))
     # 2 sigmoid(1.702 * 2) * (2 + 1) * 10 + 0.5
     np.testing.assert_allclose(y, [60 * sigmoid(3.404) + 0.5], rtol=1e-6)
-    assert gates is None
+    assert (gates, losses) == (None, {})
 
 
 @pytest.mark.parametrize(

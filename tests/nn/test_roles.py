@@ -23,7 +23,7 @@ ATTENTION = {
     [
         (
             SgatlinConfig(),
-            {"router": {"query": "Router", "subkey": "Router"}, "w_in": "Pool", "w_out": "Pool"},
+            {"router": {"query": "Router", "key": "Router"}, "w_in": "Pool", "w_out": "Pool"},
         ),
         (
             SgatlinConfig(router="dense"),
@@ -35,7 +35,7 @@ ATTENTION = {
         ),
         (
             SgatlinConfig(router="product_key_value"),
-            {"router": {"query": "Router", "subkey": "Router"}, "w_in": "Pool", "w_out": "Pool"},
+            {"router": {"query": "Router", "key": "Router"}, "w_in": "Pool", "w_out": "Pool"},
         ),
         (MlpConfig(), {"w_in": "Matrix", "w_out": "Matrix"}),
         (SwigluConfig(), {"w_in": "Matrix", "b_in": "Bias", "w_out": "Matrix", "b_out": "Bias"}),

@@ -16,7 +16,8 @@ from flax import nnx
 
 from sgatlin.errors import UserError
 from sgatlin.nn import routing
-from sgatlin.nn.routing import Gates, Router, RouterKind
+from sgatlin.nn.gates import Gates, choice_counts
+from sgatlin.nn.routing import Router, RouterKind
 from sgatlin.nn.sgatlin import SgatlinConfig
 
 ROUTERS = get_args(RouterKind)
@@ -25,7 +26,6 @@ N = M * M
 T = 20
 
 route = jax.jit(routing.route, static_argnums=2)
-router_health = jax.jit(routing.router_health, static_argnums=1)
 
 
 def config_of(router: str, **fields) -> SgatlinConfig:
@@ -51,17 +51,17 @@ def draw(config: SgatlinConfig, *, ties: bool) -> tuple[dict[str, jax.Array], ja
 def all_scores(router: str, params, x_TD):
     """The scores of all N neurons, (T, C, N), each with a key of its own: brute force."""
     if router == "product_dense":
-        subkey = params["subkey"].reshape(Q, 2, C, M)
+        subkey = params["key"].reshape(Q, 2, C, M)
         key = subkey[:, 0, :, :, None] + subkey[:, 1, :, None, :]
         return jnp.einsum("td,dq,qcn->tcn", x_TD, params["query"], key.reshape(Q, C, N))
     if router == "dense":
         return jnp.einsum("td,dq,qcn->tcn", x_TD, params["query"], params["key"].reshape(Q, C, N))
     if router == "key_value":
-        scores = jnp.einsum("td,cdq,cnq->tcn", x_TD, params["query"], params["key"])
+        scores = jnp.einsum("td,cdq,cnq->tcn", x_TD, params["query"][0], params["key"][0])
         return scores / math.sqrt(Q)
     # Both halves' queries and keys side by side: 2Q wide.
     query = jnp.concatenate(list(params["query"]), axis=-1)
-    first, second = params["subkey"]
+    first, second = params["key"]
     pairs = [jnp.concatenate([first[:, i], second[:, j]], -1) for i in range(M) for j in range(M)]
     scores = jnp.einsum("td,cdq,ncq->tcn", x_TD, query, jnp.stack(pairs))
     return scores / math.sqrt(2 * Q)
@@ -148,10 +148,10 @@ def test_initial_standard_deviations():
     # normal, truncated at 2 deviations and not scaled up again.
     query, from_query, truncated = 1 / math.sqrt(100), 1 / math.sqrt(30), 0.88
     expected = {
-        "product_dense": {"query": query, "subkey": from_query},
+        "product_dense": {"query": query, "key": from_query},
         "dense": {"query": query, "key": from_query},
         "key_value": {"query": query, "key": truncated},
-        "product_key_value": {"query": query, "subkey": truncated},
+        "product_key_value": {"query": query, "key": truncated},
     }
     # This kind of key compiles several times faster than the usual one.
     for router, params in init(jax.random.key(0, impl="unsafe_rbg")).items():
@@ -196,7 +196,8 @@ def test_the_largest_choices_are_accepted():
 
 def health(indices_TCK, scores_TCK, n_neurons) -> dict[str, float]:
     gates = Gates(jnp.array(indices_TCK), jnp.float32(scores_TCK))
-    return {name: float(value) for name, value in router_health(gates, n_neurons).items()}
+    counts = choice_counts(gates, (gates.indices.shape[-2], n_neurons))
+    return {name: float(value) for name, value in routing.router_health(gates, counts).items()}
 
 
 @pytest.mark.parametrize(

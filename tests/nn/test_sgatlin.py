@@ -14,7 +14,8 @@ from flax import nnx
 from jax.test_util import check_grads
 
 from sgatlin.nn import sgatlin as module
-from sgatlin.nn.routing import Gates, route
+from sgatlin.nn.gates import Gates
+from sgatlin.nn.routing import route
 from sgatlin.nn.sgatlin import Sgatlin, SgatlinConfig
 
 T, D = 6, 5
@@ -68,12 +69,12 @@ def test_a_value_worked_out_by_hand():
     params = {
         "router": {
             "query": jnp.float32([[1], [0]]),
-            "subkey": jnp.float32(subkey_2CM).reshape(1, 8),
+            "key": jnp.float32(subkey_2CM).reshape(1, 8),
         },
         "w_in": jnp.float32(w_in),
         "w_out": jnp.float32(w_out),
     }
-    y, gates = sgatlin(params, jnp.float32([2, 3]), config=config)
+    y, gates, _ = sgatlin(params, jnp.float32([2, 3]), config=config)
     assert gates.indices.tolist() == [[0], [3]]
     assert gates.scores.tolist() == [[8], [5]]
     assert y.tolist() == [40, -20]
@@ -81,26 +82,26 @@ def test_a_value_worked_out_by_hand():
 
 def test_equals_the_formula():
     params, x_TD, given = draw()
-    y_TD, own = sgatlin(params, x_TD, config=CONFIG)
+    y_TD, own, _ = sgatlin(params, x_TD, config=CONFIG)
     np.testing.assert_allclose(y_TD, formula(params, x_TD, own), rtol=1e-5, atol=1e-4)
-    y_TD, used = sgatlin(params, x_TD, config=CONFIG, gates=given)
+    y_TD, used, _ = sgatlin(params, x_TD, config=CONFIG, gates=given)
     np.testing.assert_allclose(y_TD, formula(params, x_TD, given), rtol=1e-5, atol=1e-4)
     assert equal(used, given)
 
 
 def test_its_own_gates_given_back_change_nothing_to_the_bit():
     params, x_TD, _ = draw()
-    y_TD, gates = sgatlin(params, x_TD, config=CONFIG)
-    again_TD, _ = sgatlin(params, x_TD, config=CONFIG, gates=gates)
+    y_TD, gates, _ = sgatlin(params, x_TD, config=CONFIG)
+    again_TD, *_ = sgatlin(params, x_TD, config=CONFIG, gates=gates)
     assert equal(again_TD, y_TD)
 
 
 def test_replace_takes_the_given_gates_of_some_channels_only():
     params, x_TD, given = draw()
-    _, own = sgatlin(params, x_TD, config=CONFIG)
+    _, own, _ = sgatlin(params, x_TD, config=CONFIG)
     replace_TC = np.random.default_rng(1).random((T, C)) < 0.5
     assert not {1, 2}.isdisjoint(replace_TC.sum(axis=1))  # some tokens have both
-    y_TD, used = sgatlin(params, x_TD, config=CONFIG, gates=given, replace=jnp.array(replace_TC))
+    y_TD, used, _ = sgatlin(params, x_TD, config=CONFIG, gates=given, replace=jnp.array(replace_TC))
     for t in range(T):
         for c in range(C):
             expected = given if replace_TC[t, c] else own
@@ -110,11 +111,11 @@ def test_replace_takes_the_given_gates_of_some_channels_only():
 
 def test_leading_axes_are_arbitrary():
     params, x_TD, _ = draw()
-    expected_TD, expected = sgatlin(params, x_TD, config=CONFIG)
-    y_BTD, gates = sgatlin(params, x_TD.reshape(2, 3, D), config=CONFIG)
+    expected_TD, expected, _ = sgatlin(params, x_TD, config=CONFIG)
+    y_BTD, gates, _ = sgatlin(params, x_TD.reshape(2, 3, D), config=CONFIG)
     assert gates.indices.shape == gates.scores.shape == (2, 3, C, K)
     np.testing.assert_allclose(y_BTD.reshape(T, D), expected_TD, rtol=1e-5)
-    y_D, gates = sgatlin(params, x_TD[4], config=CONFIG)
+    y_D, gates, _ = sgatlin(params, x_TD[4], config=CONFIG)
     assert gates.indices.tolist() == expected.indices[4].tolist()
     np.testing.assert_allclose(y_D, expected_TD[4], rtol=1e-5)
 
@@ -149,7 +150,7 @@ def test_the_gradient_reaches_the_router_through_the_scores_alone():
 
     def loss(router, gates=None, replace=None):
         both = params | {"router": router}
-        y_TD, _ = module.sgatlin(both, x_TD, CONFIG, gates=gates, replace=replace)
+        y_TD, *_ = module.sgatlin(both, x_TD, CONFIG, gates=gates, replace=replace)
         return jnp.sum(y_TD * weights_TD)
 
     @jax.jit
@@ -185,11 +186,11 @@ def test_gradients_of_all_orders_equal_finite_differences():
 
 def test_bf16_keeps_scores_in_fp32():
     params, x_TD, _ = draw()
-    expected_TD, own = sgatlin(params, x_TD, config=CONFIG)
-    narrow_TD, gates = sgatlin(params, x_TD.astype(jnp.bfloat16), config=CONFIG)
+    expected_TD, own, _ = sgatlin(params, x_TD, config=CONFIG)
+    narrow_TD, gates, _ = sgatlin(params, x_TD.astype(jnp.bfloat16), config=CONFIG)
     assert (narrow_TD.dtype, gates.scores.dtype) == (jnp.bfloat16, jnp.float32)
     # The same gates, since rounded scores may lead to others.
-    y_TD, _ = sgatlin(params, x_TD.astype(jnp.bfloat16), config=CONFIG, gates=own)
+    y_TD, *_ = sgatlin(params, x_TD.astype(jnp.bfloat16), config=CONFIG, gates=own)
     error = np.linalg.norm(np.float32(y_TD) - expected_TD) / np.linalg.norm(expected_TD)
     assert 1e-4 < error < 1e-2
 
@@ -213,6 +214,6 @@ def test_initial_output_has_the_expected_scale(initial):
     # (simulated). Each of C * K = 64 neurons adds score * N(0, D / N) * N(0, 1 / N):
     # rms = sqrt(64 * 3.70^2 * 256 / 1024 / 1024) = 0.46.
     x_TD = jnp.float32(np.random.default_rng(0).normal(size=(64, 256)))
-    y_TD, gates = sgatlin(initial, x_TD, config=PAPER)
+    y_TD, gates, _ = sgatlin(initial, x_TD, config=PAPER)
     assert float(np.sqrt(np.mean(np.square(gates.scores)))) == pytest.approx(3.70, rel=0.05)
     assert float(np.sqrt(np.mean(np.square(y_TD)))) == pytest.approx(0.46, rel=0.1)

@@ -15,8 +15,9 @@ from flax import nnx
 
 from sgatlin.errors import UserError
 from sgatlin.eval.loss import token_nats
+from sgatlin.nn.gates import Gates, choice_counts
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
-from sgatlin.nn.routing import Gates, router_health
+from sgatlin.nn.routing import router_health
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import (
     GateEdit,
@@ -136,7 +137,7 @@ def test_scanning_equals_one_block_after_another():
         x_BTD, indices = model.embedding[...][tokens_BT], []
         for i in range(L):
             block = nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], layers))
-            x_BTD, _, gates = block(x_BTD, jnp.dtype("float32"), None, None)
+            (x_BTD, gates, _), _ = block(x_BTD, jnp.dtype("float32"), None, None)
             indices.append(gates.indices)
         return model.norm(x_BTD) @ model.embedding[...].T, jnp.stack(indices)
 
@@ -150,7 +151,9 @@ def test_health_is_that_of_each_layers_gates():
     params, tokens_BT = draw(CONFIG)
     output = forward(CONFIG, params, tokens_BT)
     assert set(output.health) == {"score_rms", "largest_logit", "choice_entropy"}
-    expected = jax.jit(jax.vmap(lambda gates: router_health(gates, 9)))(output.gates)
+    expected = jax.jit(jax.vmap(lambda gates: router_health(gates, choice_counts(gates, (2, 9)))))(
+        output.gates
+    )
     for name, value in expected.items():
         np.testing.assert_allclose(output.health[name], value, rtol=1e-5)
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spark FFN (You 2025, arXiv 2506.06644): one half of the input predicts which units fire.
+
+    y = W_out (gelu(soft(W_predict x[:r])) * (W_value x[r:])),  soft(p) = max(p - threshold, 0)
+
+The threshold is the quantile of a normal distribution with the predictions' mean and deviation
+above which `n_active` of F units lie: no sorting, and a number of units that is right on average.
+
+D model, F hidden width, r = D / 2.
+"""
+
+import dataclasses
+import statistics
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from sgatlin.errors import UserError
+from sgatlin.nn.gates import LayerOutput
+from sgatlin.nn.roles import Matrix
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SparkConfig:
+    """A hidden layer of which a statistical top-k lets about `n_active` units fire."""
+
+    kind: Literal["spark"] = "spark"
+    d_hidden: int = 1024
+    """F: hidden width."""
+    n_active: int = 82
+    """Units that fire, about; the paper's models use 8 % of F."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_active < self.d_hidden:
+            raise UserError(
+                f"n_active={self.n_active} must be at least 1 and below d_hidden={self.d_hidden}"
+            )
+
+    def build(self, d_model: int, *, rngs: nnx.Rngs) -> "Spark":
+        return Spark(d_model, self, rngs=rngs)
+
+    def forward_flops(self, d_model: int) -> int:
+        """Floating-point operations per token, forward (multiply-add = 2).
+
+        All three products are computed whole: units that do not fire are multiplied as zero.
+        """
+        return 4 * d_model * self.d_hidden
+
+
+class Spark(nnx.Module):
+    """The layer as a module."""
+
+    def __init__(self, d_model: int, config: SparkConfig, *, rngs: nnx.Rngs):
+        init, hidden = nnx.initializers.lecun_normal(), config.d_hidden
+        r = d_model // 2
+        self.config = config
+        self.w_predict = Matrix(init(rngs.params(), (r, hidden), jnp.float32))
+        self.w_value = Matrix(init(rngs.params(), (d_model - r, hidden), jnp.float32))
+        self.w_out = Matrix(init(rngs.params(), (hidden, d_model), jnp.float32))
+
+    def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
+        dtype, r = x.dtype, self.w_predict.shape[0]
+        predicted = x[..., :r] @ self.w_predict[...].astype(dtype)
+        fires = jax.nn.gelu(statistical_topk(predicted, self.config.n_active))
+        hidden = fires * (x[..., r:] @ self.w_value[...].astype(dtype))
+        return LayerOutput(hidden @ self.w_out[...].astype(dtype), None, {})
+
+
+def statistical_topk(x: Float[Array, "... F"], k: int) -> Float[Array, "... F"]:
+    """max(x - threshold, 0), threshold = mean + deviation * the normal quantile of 1 - k / F.
+
+    Of normal entries k are above it, on average. Mean and deviation are fp32, and have gradients.
+    """
+    quantile = statistics.NormalDist().inv_cdf(1 - k / x.shape[-1])
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = wide.mean(axis=-1, keepdims=True)
+    deviation = jnp.sqrt(jnp.mean((wide - mean) ** 2, axis=-1, keepdims=True) + 1e-12)
+    return jnp.maximum(wide - (mean + quantile * deviation), 0).astype(x.dtype)
