@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The default: a small model of the built-in story world, minutes on two CPU cores."""
 
+from collections.abc import Callable
+
 from sgatlin.config import Config, DataConfig, LogConfig, StoryWorld, TrainConfig
 from sgatlin.nn.feed_forward import FeedForwardConfig
-from sgatlin.nn.mlp import MlpConfig, SwigluConfig, matching_d_hidden
-from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.scaling.ladder import layers
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.optimizer import OptimizerConfig
 from sgatlin.train.schedules import StableDecaySchedule
@@ -30,16 +31,11 @@ def storyworld(name: str, feed_forward: FeedForwardConfig) -> Config:
     )
 
 
-def sgatlin() -> Config:
-    return storyworld("story", SgatlinConfig(n_channels=4, n_neurons=256, top_k=8, d_key=128))
+def variant(name: str, feed_forward: FeedForwardConfig) -> Callable[[], Config]:
+    return lambda: storyworld("story" if name == "sgatlin" else f"story-{name}", feed_forward)
 
 
-def mlp() -> Config:
-    return storyworld("story-mlp", MlpConfig(d_hidden=matching_d_hidden(D_MODEL)))
-
-
-def swiglu() -> Config:
-    return storyworld("story-swiglu", SwigluConfig(d_hidden=matching_d_hidden(D_MODEL)))
-
-
-VARIANTS = {"sgatlin": sgatlin, "mlp": mlp, "swiglu": swiglu}
+VARIANTS = {
+    name: variant(name, feed_forward)
+    for name, feed_forward in layers(D_MODEL, n_channels=4, n_neurons=256).items()
+}

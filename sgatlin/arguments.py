@@ -2,6 +2,7 @@
 """Command-line arguments as typed dataclasses, through tyro, with errors of one line."""
 
 import contextlib
+import difflib
 import io
 import re
 from collections.abc import Sequence
@@ -45,10 +46,24 @@ def _one_line(boxed: str) -> str:
     problem: list[str] = []
     for line, following in zip(lines[1:], [*lines[2:], ""], strict=True):
         if line.startswith(("Perhaps you meant:", "Arguments similar to")):
-            return f"{' '.join(problem)}; did you mean {following}?"
+            return f"{' '.join(problem)}; did you mean {_meant(problem, lines) or following}?"
         if line.startswith("Argument helptext:"):
             return f"{' '.join(problem)}; give {following}"
         if line.startswith("For full helptext"):
             break
         problem.append(line)
     return " ".join(problem) or "the arguments do not fit"
+
+
+def _meant(problem: Sequence[str], lines: Sequence[str]) -> str | None:
+    """Of the options that are suggested the one whose last name is most like the unknown's."""
+    unknown = re.search(r"--([\w.-]+)", " ".join(problem))
+    options = [line for line in lines if line.startswith("--")]
+    if unknown is None or not options:
+        return None
+
+    def likeness(option: str) -> float:
+        name, meant = (text.lstrip("-").rpartition(".")[2] for text in (option, unknown[1]))
+        return difflib.SequenceMatcher(None, name.partition(" ")[0], meant).ratio()
+
+    return max(options, key=likeness)

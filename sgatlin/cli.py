@@ -78,6 +78,28 @@ class GenerateCommand:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CostCommand:
+    """Compare what runs cost: parameters, FLOPs, bytes, memory. Needs no data."""
+
+    configs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """NAME or NAME:VARIANT of each config; tinystories:sgatlin, say."""
+    layers: bool = False
+    """Print instead the table of all layers in docs/layers.md."""
+
+    def __call__(self) -> None:
+        from sgatlin.config import load_config
+        from sgatlin.scaling.cost import cost_table
+        from sgatlin.scaling.layers import layer_table
+
+        if self.layers:
+            print(layer_table())
+            return
+        if not self.configs:
+            raise UserError("sgatlin cost needs configs, such as tinystories slimpajama:moe-s4")
+        print(cost_table({spec: load_config(spec) for spec in self.configs}))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareCommand:
     """Write a data set as token stores: so far the built-in story world."""
 
@@ -119,7 +141,7 @@ def train(arguments: Sequence[str], *, prog: str = "sgatlin train") -> None:
 
 
 def _command(
-    kind: type[EvalCommand | GenerateCommand | PrepareCommand], name: str
+    kind: type[EvalCommand | GenerateCommand | CostCommand | PrepareCommand], name: str
 ) -> Callable[[Sequence[str]], None]:
     def run(arguments: Sequence[str]) -> None:
         parse(kind, arguments, prog=f"sgatlin {name}")()
@@ -132,6 +154,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": _command(EvalCommand, "eval"),
     "generate": _command(GenerateCommand, "generate"),
+    "cost": _command(CostCommand, "cost"),
     "prepare": _command(PrepareCommand, "prepare"),
 }
 

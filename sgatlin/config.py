@@ -21,6 +21,8 @@ from sgatlin.errors import UserError
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.optimizer import OptimizerConfig
+from sgatlin.train.resample import resampling_router
+from sgatlin.train.usage import UsageConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ class Config:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    usage: UsageConfig = dataclasses.field(default_factory=UsageConfig)
     log: LogConfig = dataclasses.field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
@@ -135,6 +138,12 @@ class Config:
             raise UserError(
                 f"optimizer.schedule.warmup_steps={warmup} is more than "
                 f"train.steps={self.train.steps}: lower it or train longer"
+            )
+
+        if self.usage.resample and resampling_router(self.model) is None:
+            raise UserError(
+                f"usage.resample needs a router and a table for each channel, which the layer "
+                f"{self.model.feed_forward.kind!r} here has not: set it to False"
             )
 
     @property

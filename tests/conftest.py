@@ -70,11 +70,11 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def compile_or_share(trainer: Trainer) -> None:
         config = trainer.config
         shape = (config.data.batch_size, config.data.seq_len, config.train.accumulate)
-        key = (config.model, config.optimizer, config.train.steps, shape)
+        key = (config.model, config.optimizer, config.usage, config.train.steps, shape)
         if key not in _COMPILED:
             original(trainer)
-            _COMPILED[key] = trainer.train_step, trainer.eval_step
-        trainer.train_step, trainer.eval_step = _COMPILED[key]
+            _COMPILED[key] = trainer.train_step, trainer.eval_step, trainer.watch
+        trainer.train_step, trainer.eval_step, trainer.watch = _COMPILED[key]
 
     original = Trainer._compile
     monkeypatch.setattr(Trainer, "_compile", compile_or_share)

@@ -21,8 +21,8 @@ from sgatlin.errors import RunStopped
 from sgatlin.input.prepare import prepare_storyworld
 from sgatlin.scaling.flops import n_parameters
 from sgatlin.train.loop import Trainer
+from sgatlin.train.memory import training_memory
 from sgatlin.train.run import RunDirectory
-from sgatlin.train.step import training_bytes
 from tests.toy import STEPS, flags
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +45,7 @@ VARIANTS = {{"only": lambda: config}}
 
 # Arguments, and what the line has to name: the field or option, its value, and the mend.
 WITHOUT_DATA = [
-    ("trian", ["unknown command 'trian'", "train, eval, generate, prepare"]),
+    ("trian", ["unknown command 'trian'", "train, eval, generate, cost, prepare"]),
     ("--trian", ["unknown command '--trian'"]),
     ("train storywrld", ["unknown config 'storywrld'", "did you mean 'storyworld'?"]),
     ("train storyworld:swigl", ["no variant 'swigl'", "did you mean 'swiglu'?"]),
@@ -254,15 +254,15 @@ def test_dry_run_tells_size_and_cost_and_touches_nothing(folder, capsys, spec):
     layer = attention + model.feed_forward.forward_flops(model.d_model)
     paper = 3 * model.n_layers * layer * 128_000
     full = paper + 3 * 2 * model.d_model * model.vocab_size * 128_000
-    sizes = training_bytes(config)
+    memory = training_memory(config)
     rows = dict(re.findall(r"^(\S.*?)  +(\S.*)$", out, re.MULTILINE))
     assert rows["steps"] == "1,000"
     assert rows["tokens"] == "128,000"
     assert rows["parameters"] == f"{n_parameters(model):,}"
     assert float(rows["training FLOPs, layers only (paper)"]) == pytest.approx(paper, rel=0.005)
     assert float(rows["training FLOPs, with unembedding (full)"]) == pytest.approx(full, rel=0.005)
-    assert rows["memory: optimizer"] == f"{sizes['optimizer'] / 2**20:,.1f} MiB"
-    assert rows["memory: about, in all"] == f"{sum(sizes.values()) / 2**20:,.1f} MiB"
+    assert rows["memory: optimizer"] == f"{memory.optimizer / 2**20:,.1f} MiB"
+    assert rows["memory: in all, about"] == f"{memory.total / 2**20:,.1f} MiB"
     assert '"seq_len": 32' in out
 
 

@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from sgatlin.config import (
 )
 from sgatlin.errors import UserError
 from sgatlin.nn.mlp import MlpConfig
+from sgatlin.nn.topk_mlp import TopkMlpConfig
 from sgatlin.scaling.flops import n_parameters
 from sgatlin.train.step import StepInputs, abstract_state, make_train_step
 
@@ -81,7 +83,14 @@ def test_shipped_configs_come_back_from_json(spec):
     assert from_json(to_json(config), origin="config.json") == config
 
 
-@pytest.mark.parametrize("spec", SHIPPED)
+# Every layer of every config, and of the ladder's scales a half step and the largest.
+BUILT = [spec for spec in SHIPPED if not re.search(r"-s[\d.]+$", spec)] + [
+    "slimpajama:sgatlin-s1.5",
+    "slimpajama:sgatlin-s8",
+]
+
+
+@pytest.mark.parametrize("spec", BUILT)
 def test_shipped_configs_build(spec):
     """The whole training step is traced; nothing is computed."""
     config = load_config(spec)
@@ -98,8 +107,11 @@ def test_shipped_configs_build(spec):
 
 
 def test_shipped_configs_have_run_directories_of_their_own():
-    names = [load_config(spec).name for spec in SHIPPED]
-    assert len(set(names)) == len(names) >= 3
+    configs = [load_config(spec) for spec in SHIPPED]
+    by_name = {config.name: config for config in configs}
+    # slimpajama:moe and slimpajama:moe-s4 are one config.
+    assert [by_name[config.name] for config in configs] == configs
+    assert len(by_name) >= 3
 
 
 def test_first_variant_is_the_default():
@@ -115,7 +127,7 @@ def test_unknown_names_tell_the_nearest():
     )
     assert told(load_config, "storyworld:swigl") == (
         "config storyworld has no variant 'swigl': did you mean 'swiglu'? "
-        "there are sgatlin, mlp, swiglu"
+        f"there are {', '.join(load_variants(shipped_configs()['storyworld']))}"
     )
     assert "did you mean" not in told(load_config, "zzz")
 
@@ -230,8 +242,8 @@ def changed(config: Config, name: str, value) -> str:
         ("model.dtype", "float16", "model.dtype='float16': Input should be 'auto', 'float32' or"),
         (
             "model.feed_forward.kind",
-            "moe",
-            "model.feed_forward: Input tag 'moe' found using 'kind'",
+            "lstm",
+            "model.feed_forward: Input tag 'lstm' found using 'kind'",
         ),
         ("model.feed_forward.n_neurons", 15, "n_neurons=15 is not a perfect square"),
         ("train.accumulate", 3, "data.batch_size=4 is not a multiple of train.accumulate=3"),
@@ -263,9 +275,11 @@ def test_whole_numbers_are_floats_too(toy):
 
 
 def test_differing_fields(toy):
+    sparse, dense = TopkMlpConfig(d_hidden=8, top_k=4), MlpConfig(d_hidden=9)
+    toy = dataclasses.replace(toy, model=dataclasses.replace(toy.model, feed_forward=sparse))
     other = dataclasses.replace(
         toy,
-        model=dataclasses.replace(toy.model, feed_forward=MlpConfig(d_hidden=8)),
+        model=dataclasses.replace(toy.model, feed_forward=dense),
         data=dataclasses.replace(toy.data, source=Prepared(path=toy.data.source.path)),
         train=dataclasses.replace(toy.train, seed=7),
     )
@@ -275,14 +289,10 @@ def test_differing_fields(toy):
         "data.source.seed: 0, 'absent'",
         "data.source.train_megabytes: 0.05, 'absent'",
         "data.source.validation_megabytes: 0.005, 'absent'",
-        "model.feed_forward.d_hidden: 'absent', 8",
-        "model.feed_forward.d_key: 8, 'absent'",
-        "model.feed_forward.implementation: None, 'absent'",
-        "model.feed_forward.kind: 'sgatlin', 'mlp'",
-        "model.feed_forward.n_channels: 2, 'absent'",
-        "model.feed_forward.n_neurons: 16, 'absent'",
-        "model.feed_forward.router: 'product_dense', 'absent'",
-        "model.feed_forward.top_k: 2, 'absent'",
+        "model.feed_forward.activation: 'relu', 'absent'",
+        "model.feed_forward.d_hidden: 8, 9",
+        "model.feed_forward.kind: 'topk_mlp', 'mlp'",
+        "model.feed_forward.top_k: 4, 'absent'",
         "train.seed: 0, 7",
     ]
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating-point operations, parameters and memory of a run, in stated conventions.
+"""Floating-point operations and parameters of a model, in stated conventions.
 
 D model, T sequence length, V vocabulary, L layers. A multiply-add counts as 2; only matrix
 products (and the neurons' gathered products) are counted.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
 
+from sgatlin.nn.gates import GatedConfig
 from sgatlin.nn.transformer import TransformerConfig, abstract_model
 
 TRAINING_OVER_FORWARD = 3
@@ -49,10 +50,61 @@ def training_flops(config: TransformerConfig, seq_len: int) -> Flops:
     return Flops(*(TRAINING_OVER_FORWARD * flops for flops in forward))
 
 
+def steps_for(flops: float, config: TransformerConfig, *, seq_len: int, batch_size: int) -> int:
+    """Optimizer steps that `flops` operations, in the convention `paper`, pay for; at least 1."""
+    per_step = training_flops(config, seq_len).paper * seq_len * batch_size
+    return max(1, round(flops / per_step))
+
+
+class Parameters(NamedTuple):
+    """Numbers of parameters, the tied embedding counted once."""
+
+    total: int
+    active: int
+    """Those that a token's logits are computed with: of a pool only what is chosen."""
+    non_embedding: int
+    """Total without the embedding."""
+    layer: int
+    """Of one feed-forward layer."""
+    active_layer: int
+    """Of it those that a token uses."""
+
+
+def count_parameters(config: TransformerConfig) -> Parameters:
+    """Counted on the model; a layer with gates says itself what a token uses."""
+    params = nnx.to_pure_dict(nnx.state(abstract_model(config)))
+    total = _size(params)
+    layer = active_layer = _size(params["blocks"]["feed_forward"]) // config.n_layers
+    if isinstance(config.feed_forward, GatedConfig):
+        active_layer = config.feed_forward.active_parameters(config.d_model)
+    return Parameters(
+        total=total,
+        active=total - config.n_layers * (layer - active_layer),
+        non_embedding=total - _size(params["embedding"]),
+        layer=layer,
+        active_layer=active_layer,
+    )
+
+
 def n_parameters(config: TransformerConfig) -> int:
     """All parameters, the tied embedding counted once."""
-    leaves = jax.tree.leaves(nnx.to_pure_dict(nnx.state(abstract_model(config))))
-    return sum(leaf.size for leaf in leaves)
+    return count_parameters(config).total
+
+
+def gathered_bytes(config: TransformerConfig, itemsize: int = 2) -> int:
+    """Bytes of weights that a token's gates choose in one layer, read in a forward pass.
+
+    Tokens that choose the same neurons or experts are not counted as sharing a read: a bound from
+    above for a mixture, whose batch reads each expert once.
+    """
+    layer = config.feed_forward
+    if not isinstance(layer, GatedConfig):
+        return 0
+    return layer.gathered_parameters(config.d_model) * itemsize
+
+
+def _size(tree: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def peak_flops(device_kind: str) -> float | None:

@@ -9,10 +9,9 @@ import tyro
 
 from sgatlin.config import Config, to_json
 from sgatlin.eval.generate import Sampling, stream_text
-from sgatlin.scaling.flops import n_parameters, training_flops
+from sgatlin.scaling.cost import cost_table
 from sgatlin.train.interrupt import Interrupt, Interrupted, leave, run_interruptibly
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
-from sgatlin.train.step import training_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class TrainCommand:
 
     def __call__(self) -> None:
         if self.dry_run:
-            print(cost_report(self.config))
+            print(f"{to_json(self.config)}\n{cost_table({self.config.name: self.config})}")
             return
         options = TrainOptions(
             init_from=self.init_from, branch_from=self.branch_from, profile=self.profile
@@ -77,29 +76,7 @@ def tell_sample(trainer: Trainer, interrupt: Interrupt) -> None:
     print()
 
 
-def cost_report(config: Config) -> str:
-    """What a run would be and cost, without running it."""
-    train, tokens = config.train, config.train.steps * config.tokens_per_step
-    per_token = training_flops(config.model, config.data.seq_len)
-    sizes = training_bytes(config)
-    rows = {
-        "steps": f"{train.steps:,}",
-        "tokens": f"{tokens:,}",
-        "parameters": f"{n_parameters(config.model):,}",
-        "training FLOPs, layers only (paper)": f"{per_token.paper * tokens:.3g}",
-        "training FLOPs, with unembedding (full)": f"{per_token.full * tokens:.3g}",
-        **{f"memory: {name}": _mebibytes(size) for name, size in sizes.items()},
-        "memory: about, in all": _mebibytes(sum(sizes.values())),
-    }
-    table = "\n".join(f"{name:40} {value:>16}" for name, value in rows.items())
-    return f"{to_json(config)}\n{table}"
-
-
 def _number(value: int | float | str) -> str:
     if isinstance(value, float):
         return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else value
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"

@@ -27,6 +27,7 @@ from sgatlin.train.report import Reporter, describe
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.start import start_run
 from sgatlin.train.step import Metrics, StepInputs, make_train_step
+from sgatlin.train.watch import make_watch
 
 
 class Stopped(Exception):
@@ -65,6 +66,8 @@ class _Pending(NamedTuple):
 
     step: int
     metrics: Metrics
+    usage: Metrics
+    """Empty but for the steps at which the watch reports."""
     example_ids_B: np.ndarray
 
 
@@ -112,6 +115,10 @@ class Trainer:
         self.train_step = step.lower(self.state, batch).compile()
         eval_step = jax.jit(make_eval_step(self.config.model))
         self.eval_step = eval_step.lower(self.state.params, *batch).compile()
+        self.watch = None
+        if self.state.usage is not None:
+            watch = jax.jit(make_watch(self.config), donate_argnums=0)
+            self.watch = watch.lower(self.state).compile()
 
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Trains to the end and returns the result; saves and raises `Stopped` if asked to stop."""
@@ -143,11 +150,14 @@ class Trainer:
                 examples=self.position.examples + config.data.batch_size
             )
             self._profile_after()
+            last = self.step == config.train.steps
+            usage: Metrics = {}
+            if self.watch is not None and (last or self.step % config.usage.every == 0):
+                self.state, usage = self.watch(self.state)
             if pending is not None:
                 self._read(pending)
-            pending = _Pending(self.step, metrics, batch.example_ids_B)
+            pending = _Pending(self.step, metrics, usage, batch.example_ids_B)
 
-            last = self.step == config.train.steps
             due_save = not last and self.step % config.checkpoint.every_steps == 0
             due_eval = not last and self.step % config.train.eval_every == 0
             if self.stop_requested() or due_save or due_eval or last:
@@ -166,6 +176,8 @@ class Trainer:
         metrics = jax.device_get(pending.metrics)
         if not np.isfinite([metrics["loss"], metrics["grad_norm"]]).all():
             self._stop_on_non_finite(pending, metrics)
+        if pending.usage:
+            self.reporter.usage(pending.step, jax.device_get(pending.usage))
         self.reporter.step(pending.step, metrics)
 
     def _stop_on_non_finite(self, pending: _Pending, metrics: dict[str, Any]) -> None:
@@ -223,7 +235,7 @@ class Trainer:
         self.checkpointer.save(
             self.step,
             params=self.state.params,
-            train={"step": self.state.step, "optimizer": self.state.optimizer},
+            train=self.state.all_but_params(),
             data=position._asdict(),
             val_loss=val_loss,
         )

@@ -14,7 +14,7 @@ from sgatlin.config import LogConfig
 from sgatlin.errors import UserError
 
 Metrics = Mapping[str, Any]
-"""Numbers, or one-dimensional arrays with one value a layer."""
+"""Numbers, or arrays with one value a layer, or a layer and channel."""
 
 
 @runtime_checkable
@@ -58,7 +58,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Event files; a metric with one value a layer becomes one curve a layer."""
+    """Event files; a metric with several values, of layers and channels, becomes as many curves."""
 
     def __init__(self, folder: Path, first_step: int):
         from tensorboardX import SummaryWriter
@@ -96,11 +96,14 @@ class WeightsAndBiases:
 
 
 def _by_layer(metrics: Metrics) -> dict[str, float]:
+    """One number a name: NAME, NAME/layer0 or NAME/layer0/channel0."""
     flat: dict[str, float] = {}
     for name, value in metrics.items():
-        values = np.atleast_1d(np.asarray(value))
-        names = [name] if np.ndim(value) == 0 else [f"{name}/layer{i}" for i in range(len(values))]
-        flat.update(zip(names, values.tolist(), strict=True))
+        for index, number in np.ndenumerate(np.asarray(value)):
+            place = "".join(
+                f"/{axis}{i}" for axis, i in zip(("layer", "channel"), index, strict=False)
+            )
+            flat[name + place] = number.item()
     return flat
 
 

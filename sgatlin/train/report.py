@@ -56,6 +56,7 @@ class Reporter:
         self._device = jax.devices()[0].device_kind
         self._flops = training_flops(config.model, config.data.seq_len).full
         self._val_loss = math.nan
+        self._dead = 0
 
     def step(self, step: int, metrics: dict[str, Any]) -> None:
         """Metrics of one optimizer step, read from the device."""
@@ -71,12 +72,18 @@ class Reporter:
             share = f"  {100 * speed['share_of_peak']:.1f} % of peak"
         self._log(step, metrics | speed)
         validated = "" if math.isnan(self._val_loss) else f"  val {self._val_loss:.3f}"
+        dead = f"  {self._dead:,} dead" if self._dead else ""
         left = duration((total - step) * config.tokens_per_step / rate)
         self._progress.show(
             f"step {step:{len(str(total))}}/{total}  loss {float(metrics['loss']):.3f}{validated}"
-            f"  {rate / 1000:.1f} k tokens/s{share}  {left} left",
+            f"{dead}  {rate / 1000:.1f} k tokens/s{share}  {left} left",
             last=step == total,
         )
+
+    def usage(self, step: int, metrics: dict[str, Any]) -> None:
+        """What the watch reported at one step, read from the device."""
+        self._dead = int(metrics["usage/dead"].sum())
+        self._log(step, metrics)
 
     def validation(self, step: int, result: EvalResult) -> None:
         self._val_loss = result.loss

@@ -59,9 +59,9 @@ def _restore(config: Config, folder: Path, step: int) -> tuple[TrainState, Posit
         folder,
         step,
         params_like=like.params,
-        train_like={"step": like.step, "optimizer": like.optimizer},
+        train_like=like.all_but_params(),
     )
-    return TrainState(train["step"], params, train["optimizer"]), Position(**data)
+    return TrainState(params=params, **train), Position(**data)
 
 
 def _branch(config: Config, branch_from: str) -> Start:

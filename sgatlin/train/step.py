@@ -15,9 +15,11 @@ from jaxtyping import Array, Float, Int
 
 from sgatlin.config import Config
 from sgatlin.eval.loss import token_nats
+from sgatlin.nn.feed_forward import SelfBalancing
 from sgatlin.nn.roles import role_tree
-from sgatlin.nn.transformer import TransformerConfig, abstract_model, bind, init_params
+from sgatlin.nn.transformer import abstract_model, bind, init_params
 from sgatlin.train.optimizer import make_optimizer
+from sgatlin.train.usage import Usage, add_step, initial_usage
 
 Metrics = dict[str, Array]
 
@@ -31,6 +33,12 @@ class TrainState(NamedTuple):
     """Nested dict of fp32 arrays."""
     optimizer: Any
     """Optax's state."""
+    usage: Usage | None
+    """Which neurons were chosen; None for a layer without gates."""
+
+    def all_but_params(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the parameters."""
+        return {"step": self.step, "optimizer": self.optimizer, "usage": self.usage}
 
 
 class StepInputs(NamedTuple):
@@ -45,8 +53,9 @@ def init_state(config: Config, params: Any | None = None) -> TrainState:
     """The state before the first step, from `params` or freshly initialised."""
     if params is None:
         params = init_params(config.model, config.train.seed)
-    optimizer = jax.jit(_optimizer(config).init)(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer)
+    optimizer = jax.jit(run_optimizer(config).init)(params)
+    usage = initial_usage(config.model)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer, usage)
 
 
 def abstract_state(config: Config) -> TrainState:
@@ -60,77 +69,79 @@ def make_train_step(
     """The step of a run: jit it with the state donated.
 
     Metrics: `loss` (nats per token of this batch, before the update), `grad_norm` (before
-    clipping), `learning_rate`, and `router/...` of `router_health`, one value a layer.
+    clipping), `learning_rate`, and, one value a layer, `router/...` of `router_health` and
+    `aux/...` of the layers' own terms of the loss that is minimised.
     """
-    optimizer = _optimizer(config)
+    optimizer = run_optimizer(config)
     schedule = config.optimizer.schedule.build(config.optimizer.learning_rate, config.train.steps)
-    parts = config.train.accumulate
+    parts, layer = config.train.accumulate, config.model.feed_forward
 
     def train_step(state: TrainState, batch: StepInputs) -> tuple[TrainState, Metrics]:
         # Parts are weighted by their tokens: every part's sum is divided by the whole batch's.
         n_tokens = batch.weights_BT.sum()
-        gradient = jax.value_and_grad(_loss, has_aux=True)
 
-        def add_part(total: tuple[Array, Any], part: StepInputs) -> tuple[tuple[Array, Any], Any]:
-            (loss, health), grads = gradient(state.params, part, n_tokens, config.model)
-            return jax.tree.map(jnp.add, total, (loss, grads)), health
+        def gradient(part: StepInputs) -> tuple[Any, _Seen]:
+            loss = jax.grad(_loss, has_aux=True)
+            return loss(state.params, part, n_tokens, config)
 
         if parts == 1:
-            (loss, health), grads = gradient(state.params, batch, n_tokens, config.model)
+            grads, seen = gradient(batch)
         else:
             split_AbT = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
-            start = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
-            (loss, grads), healths = jax.lax.scan(add_part, start, split_AbT)
-            health = jax.tree.map(lambda x: x[-1], healths)
+
+            def add_part(total: Any, part: StepInputs) -> tuple[Any, _Seen]:
+                grads, seen = gradient(part)
+                return jax.tree.map(jnp.add, total, grads), seen
+
+            zeros = jax.tree.map(jnp.zeros_like, state.params)
+            grads, seen_A = jax.lax.scan(add_part, zeros, split_AbT)
+            seen = _Seen(
+                loss=seen_A.loss.sum(),
+                losses=jax.tree.map(lambda x: x.sum(axis=0), seen_A.losses),
+                health=jax.tree.map(lambda x: x[-1], seen_A.health),
+                counts=jax.tree.map(lambda x: x.sum(axis=0), seen_A.counts),
+            )
 
         updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
+        if isinstance(layer, SelfBalancing):
+            stacked = layer.after_step(params["blocks"]["feed_forward"], seen.counts)
+            params = params | {"blocks": params["blocks"] | {"feed_forward": stacked}}
+        usage = None
+        if state.usage is not None:
+            usage = add_step(state.usage, seen.counts, state.step + 1)
         metrics = {
-            "loss": loss,
+            "loss": seen.loss,
             "grad_norm": optax.tree.norm(grads),
             "learning_rate": schedule(state.step),
-            **{f"router/{name}": value for name, value in health.items()},
+            **{f"router/{name}": value for name, value in seen.health.items()},
+            **{f"aux/{name}": value for name, value in seen.losses.items()},
         }
-        return TrainState(state.step + 1, params, optimizer_state), metrics
+        return TrainState(state.step + 1, params, optimizer_state, usage), metrics
 
     return train_step
 
 
-def _loss(
-    params: Any, batch: StepInputs, n_tokens: Array, model: TransformerConfig
-) -> tuple[Array, dict[str, Array]]:
-    output = bind(model, params)(batch.inputs_BT, return_health=True)
+class _Seen(NamedTuple):
+    """What a part of a batch showed, beside its gradient."""
+
+    loss: Array
+    losses: dict[str, Array]
+    health: dict[str, Array]
+    counts: Any
+
+
+def _loss(params: Any, batch: StepInputs, n_tokens: Array, config: Config) -> tuple[Array, _Seen]:
+    output = bind(config.model, params)(batch.inputs_BT, return_health=True)
     nats_BT = token_nats(output.logits, batch.targets_BT) * batch.weights_BT
-    return nats_BT.sum() / n_tokens, output.health
+    loss = nats_BT.sum() / n_tokens
+    # Each part's own terms are means over its tokens.
+    losses = {name: value / config.train.accumulate for name, value in output.losses.items()}
+    total = loss + sum(value.sum() for value in losses.values())
+    return total, _Seen(loss, losses, output.health, output.counts)
 
 
-def _optimizer(config: Config) -> optax.GradientTransformation:
+def run_optimizer(config: Config) -> optax.GradientTransformation:
+    """The optimizer of a run."""
     roles = role_tree(nnx.state(abstract_model(config.model)))
     return make_optimizer(config.optimizer, roles, config.train.steps)
-
-
-def training_bytes(config: Config) -> dict[str, int]:
-    """Bytes of parameters, optimizer, gradients, and what the forward pass keeps for the backward.
-
-    The first three are exact. The last is what autodiff stores for one part of a batch under the
-    chosen recomputation, before XLA's own savings and temporaries.
-    """
-    state = abstract_state(config)
-    b = config.data.batch_size // config.train.accumulate
-    shape = (b, config.data.seq_len)
-    tokens, weights = jnp.zeros(shape, jnp.int32), jnp.zeros(shape)
-
-    def residuals(params: Any) -> Any:
-        batch = StepInputs(tokens, tokens, weights)
-        return jax.vjp(lambda p: _loss(p, batch, weights.sum(), config.model)[0], params)[1]
-
-    def size(tree: Any) -> int:
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-    parameters = size(state.params)
-    return {
-        "parameters": parameters,
-        "optimizer": size(state.optimizer),
-        "gradients": parameters,
-        "activations": max(0, size(jax.eval_shape(residuals, state.params)) - parameters),
-    }

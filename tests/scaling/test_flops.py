@@ -10,30 +10,48 @@ from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
+from sgatlin.nn.moe import MoeConfig
+from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.nn.spark import SparkConfig
+from sgatlin.nn.topk_mlp import TopkMlpConfig
 from sgatlin.nn.transformer import TransformerConfig, abstract_model, bind
 from sgatlin.scaling.flops import (
     Flops,
+    count_parameters,
     forward_flops,
+    gathered_bytes,
     n_parameters,
     peak_flops,
+    steps_for,
     training_flops,
 )
+from sgatlin.scaling.xla import xla_forward_flops
 
 # No two alike, so that no product is mistaken for another.
 D, L, V, T = 24, 3, 101, 5
 C, N, K, Q = 2, 49, 4, 10
 M, F = 7, 33
+E, K_E, S = 6, 2, 3
+
+# The reference form does the neurons' products in one piece and without padding.
+SIZES = {"n_channels": C, "n_neurons": N, "top_k": K, "d_key": Q, "implementation": "reference"}
 
 
-def sgatlin(router: str) -> SgatlinConfig:
-    # The reference form does the neurons' products in one piece and without padding.
-    return SgatlinConfig(
-        n_channels=C, n_neurons=N, top_k=K, d_key=Q, router=router, implementation="reference"
-    )
+def sgatlin(router: str, **options) -> SgatlinConfig:
+    return SgatlinConfig(router=router, **SIZES, **options)
 
 
-# Feed-forward layers, their operations per token, and their parameters.
+def moe(**options) -> MoeConfig:
+    # Its products are of as many rows as there are tokens and choices.
+    return MoeConfig(n_experts=E, top_k=K_E, d_hidden=F, implementation="ragged_dot", **options)
+
+
+ROUTER_FLOPS = 2 * D * Q + 4 * C * M * Q
+NEURONS = 4 * K * C * D
+EXPERT = 3 * D * F + 2 * F + D
+
+# Feed-forward layers, their operations per token, their parameters, and those a token uses.
 LAYERS = {
     "product_dense": (
         sgatlin("product_dense"),
@@ -55,8 +73,55 @@ LAYERS = {
         4 * C * D * Q + 4 * C * M * Q + 4 * K * C * D,
         2 * C * D * Q + 2 * C * M * Q + 2 * C * N * D,
     ),
+    "all options": (
+        sgatlin(
+            "product_dense",
+            gate="softmax",
+            query_norm=True,
+            activation="gelu",
+            shared_pool=True,
+            init="matched",
+            balance_weight=0.1,
+        ),
+        # The balance loss needs the mean probability of each of the C * N pairs.
+        ROUTER_FLOPS + NEURONS + 2 * C * N,
+        D * Q + 2 * C * M * Q + Q + 2 * N * D,
+    ),
+    "peer": (
+        PeerConfig(**SIZES),
+        4 * C * Q * D + 4 * C * M * Q + NEURONS,
+        2 * C * D * Q + 2 * C * M * Q + 2 * N * D,
+    ),
+    "peer, own tables": (
+        PeerConfig(**SIZES, shared_pool=False, query_norm=True),
+        4 * C * Q * D + 4 * C * M * Q + NEURONS,
+        2 * C * D * Q + 2 * C * M * Q + Q + 2 * C * N * D,
+    ),
+    "moe": (moe(), 2 * D * E + 6 * K_E * D * F, D * E + E + E * EXPERT),
+    "moe, paper": (moe(routing="paper"), 2 * D * E + 6 * K_E * D * F, D * E + E * EXPERT),
+    "moe, all options": (
+        moe(routing="sigmoid_bias", n_shared_experts=S, balance_weight=0.1, z_weight=0.1),
+        2 * D * E + 6 * (K_E + S) * D * F,
+        D * E + E + (E + S) * EXPERT,
+    ),
     "mlp": (MlpConfig(d_hidden=F), 4 * D * F, 2 * D * F),
     "swiglu": (SwigluConfig(d_hidden=F), 6 * D * F, 3 * D * F + 2 * F + D),
+    "topk_mlp": (TopkMlpConfig(d_hidden=F, top_k=K), 4 * D * F, 2 * D * F),
+    "spark": (SparkConfig(d_hidden=F, n_active=K), 4 * D * F, 2 * D * F),
+}
+
+# Parameters that a token does not use: the rows of a pool, or the experts, that are not chosen.
+IDLE = dict.fromkeys(LAYERS, 0) | {
+    **dict.fromkeys(
+        ("product_dense", "dense", "key_value", "product_key_value", "peer, own tables"),
+        2 * C * (N - K) * D,
+    ),
+    **dict.fromkeys(("all options", "peer"), 2 * (N - C * K) * D),
+    **dict.fromkeys(("moe", "moe, paper", "moe, all options"), (E - K_E) * EXPERT),
+}
+CHOSEN = {
+    layer: (K_E * EXPERT if layer.startswith("moe") else 2 * C * K * D) if idle else 0
+    for layer, idle in IDLE.items()
 }
 
 
@@ -74,6 +139,9 @@ def product_flops(jaxpr: Jaxpr) -> int:
             (contracted, _), _ = equation.params["dimension_numbers"]
             shape = equation.invars[0].aval.shape
             total += 2 * equation.outvars[0].aval.size * math.prod(shape[i] for i in contracted)
+        if equation.primitive.name == "ragged_dot_general":
+            # (rows, D) times (E, D, F): each row with the matrix of one group.
+            total += 2 * equation.outvars[0].aval.size * equation.invars[0].aval.shape[-1]
         assert equation.primitive.name != "while"
         turns = equation.params["length"] if equation.primitive.name == "scan" else 1
         for parameter in equation.params.values():
@@ -94,6 +162,35 @@ def test_forward_flops_are_those_of_the_program(layer):
     assert flops.full * T == counted
     assert flops.full - flops.paper == 2 * D * V
     assert flops.paper == L * (8 * D**2 + 4 * T * D + LAYERS[layer][1])
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_parameters_that_a_token_uses(layer):
+    config = transformer(layer)
+    parameters = count_parameters(config)
+    assert parameters.layer == LAYERS[layer][2]
+    assert parameters.active_layer == LAYERS[layer][2] - IDLE[layer]
+    assert parameters.active == parameters.total - L * IDLE[layer]
+    assert parameters.non_embedding == parameters.total - V * D
+    assert gathered_bytes(config) == 2 * CHOSEN[layer]
+    assert gathered_bytes(config, itemsize=4) == 4 * CHOSEN[layer]
+
+
+@pytest.mark.parametrize("layer", ["product_dense", "peer", "moe", "mlp", "spark"])
+def test_xla_counts_nearly_the_same(layer):
+    config, long = transformer(layer), 64
+    expected = forward_flops(config, long).full
+    if layer == "moe":
+        expected += (E - 1) * L * 6 * K_E * D * F  # it counts each row with every expert
+    # It adds what is elementwise, which is no small part of a model as narrow as this.
+    assert 1 < xla_forward_flops(config, long) / expected < 1.6
+
+
+def test_a_budget_pays_for_so_many_steps():
+    config = transformer("mlp")
+    per_step = training_flops(config, T).paper * T * 3
+    assert steps_for(7.4 * per_step, config, seq_len=T, batch_size=3) == 7
+    assert steps_for(0.1 * per_step, config, seq_len=T, batch_size=3) == 1
 
 
 def test_training_is_three_forward_passes():

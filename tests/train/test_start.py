@@ -154,7 +154,7 @@ def test_init_from_another_model_is_refused(toy, toy_run, tmp_path):
     layer = dataclasses.replace(toy.model.feed_forward, n_neurons=25)
     config = dataclasses.replace(toy, model=dataclasses.replace(toy.model, feed_forward=layer))
     told = refusal(config, tmp_path / "run", init_from=str(toy_run))
-    assert "params/blocks/feed_forward/router/subkey is float32[2,8,16] in the checkpoint" in told
+    assert "params/blocks/feed_forward/router/key is float32[2,8,16] in the checkpoint" in told
     assert "float32[2,8,20] in the model" in told
 
 

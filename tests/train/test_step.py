@@ -20,7 +20,6 @@ from sgatlin.train.step import (
     abstract_state,
     init_state,
     make_train_step,
-    training_bytes,
 )
 from tests.toy import QUICK_TO_COMPILE
 
@@ -104,28 +103,6 @@ def test_a_layer_without_router_has_no_router_metrics(config, batch):
     dense = dataclasses.replace(config, model=model)
     _, metrics = jax.eval_shape(make_train_step(dense), abstract_state(dense), batch)
     assert set(metrics) == {"loss", "grad_norm", "learning_rate"}
-
-
-def test_memory_of_the_state_is_exact(config, stepped):
-    _, after, _ = stepped
-    sizes = training_bytes(config)
-
-    def n_bytes(tree) -> int:
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-
-    assert sizes["parameters"] == sizes["gradients"] == n_bytes(after.params)
-    assert sizes["optimizer"] == n_bytes(after.optimizer)
-
-
-def test_memory_of_activations_follows_the_batch_and_recomputation(config):
-    def activations(**changed) -> int:
-        return training_bytes(dataclasses.replace(config, **changed))["activations"]
-
-    whole = activations()
-    halves = activations(train=dataclasses.replace(config.train, accumulate=2))
-    recomputed = activations(model=dataclasses.replace(config.model, remat="full"))
-    assert 0.4 < halves / whole < 0.6
-    assert 0 < recomputed < 0.5 * whole
 
 
 def test_seed_decides_the_initialisation(config):

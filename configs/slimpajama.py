@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's ladder on SlimPajama: LAYER-sSCALE, such as `slimpajama:sgatlin-s4`; LAYER is s4.
+
+Each trains for as many steps as `FLOPS` pay for.
+"""
+
+from collections.abc import Callable
+
+from sgatlin.config import Config, DataConfig, Prepared, TrainConfig
+from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.scaling.flops import steps_for
+from sgatlin.scaling.ladder import SCALES, depth, ladder_layers, width
+from sgatlin.train.checkpoint import CheckpointConfig
+from sgatlin.train.optimizer import OptimizerConfig
+from sgatlin.train.schedules import StableDecaySchedule
+from sgatlin.train.usage import UsageConfig
+
+# Training FLOPs of the layers, without the unembedding: the largest budget of the paper's figure.
+FLOPS = 6e18
+SEQ_LEN, BATCH_SIZE = 2048, 128
+DEFAULT_SCALE = 4.0
+
+
+def slimpajama(layer: str, scale: float) -> Config:
+    model = TransformerConfig(
+        vocab_size=50_257,
+        d_model=width(scale),
+        n_layers=depth(scale),
+        feed_forward=ladder_layers(scale)[layer],
+    )
+    steps = steps_for(FLOPS, model, seq_len=SEQ_LEN, batch_size=BATCH_SIZE)
+    warmup_steps = 1000 if steps >= 5000 else 100
+    return Config(
+        name=f"slimpajama-{layer}-s{scale:g}",
+        model=model,
+        data=DataConfig(
+            source=Prepared(path="data/prepared/slimpajama"),
+            seq_len=SEQ_LEN,
+            batch_size=BATCH_SIZE,
+        ),
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3, schedule=StableDecaySchedule(warmup_steps=warmup_steps)
+        ),
+        train=TrainConfig(steps=steps, accumulate=16, eval_every=500, eval_tokens=2**20),
+        checkpoint=CheckpointConfig(every_steps=500),
+        usage=UsageConfig(every=500, dead_after=500),
+    )
+
+
+def variant(layer: str, scale: float) -> Callable[[], Config]:
+    return lambda: slimpajama(layer, scale)
+
+
+LAYERS = tuple(ladder_layers(DEFAULT_SCALE))
+VARIANTS = {layer: variant(layer, DEFAULT_SCALE) for layer in LAYERS} | {
+    f"{layer}-s{scale:g}": variant(layer, scale) for layer in LAYERS for scale in SCALES
+}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run costs, as a table: parameters, operations, bytes, memory. Nothing is compiled."""
+
+from collections.abc import Mapping, Sequence
+
+from sgatlin.config import Config
+from sgatlin.scaling.flops import count_parameters, forward_flops, gathered_bytes, training_flops
+from sgatlin.scaling.xla import xla_forward_flops
+from sgatlin.train.memory import training_memory
+
+
+def cost(config: Config) -> dict[str, str]:
+    """Names and values in the order of the table."""
+    model, seq_len = config.model, config.data.seq_len
+    tokens = config.train.steps * config.tokens_per_step
+    parameters = count_parameters(model)
+    forward, training = forward_flops(model, seq_len), training_flops(model, seq_len)
+    memory = training_memory(config)
+    flops = model.feed_forward.forward_flops(model.d_model)
+    return {
+        "layer": model.feed_forward.kind,
+        "width x layers": f"{model.d_model} x {model.n_layers}",
+        "parameters": f"{parameters.total:,}",
+        "parameters, without the embedding": f"{parameters.non_embedding:,}",
+        "parameters, active per token": f"{parameters.active:,}",
+        "one feed-forward layer: parameters": f"{parameters.layer:,}",
+        "one feed-forward layer: active per token": f"{parameters.active_layer:,}",
+        "one feed-forward layer: bytes chosen per token (bf16)": f"{gathered_bytes(model):,}",
+        "one feed-forward layer: forward FLOPs per token": f"{flops:,}",
+        "forward FLOPs per token, layers only (paper)": f"{forward.paper:,}",
+        "forward FLOPs per token, with unembedding (full)": f"{forward.full:,}",
+        "forward FLOPs per token, as XLA counts": f"{xla_forward_flops(model, seq_len):,}",
+        "steps": f"{config.train.steps:,}",
+        "tokens": f"{tokens:,}",
+        "training FLOPs, layers only (paper)": f"{training.paper * tokens:.3g}",
+        "training FLOPs, with unembedding (full)": f"{training.full * tokens:.3g}",
+        **{f"memory: {name}": _mebibytes(size) for name, size in memory._asdict().items()},
+        "memory: in all, about": _mebibytes(memory.total),
+    }
+
+
+def cost_table(columns: Mapping[str, Config]) -> str:
+    """The costs of several runs side by side, under their names."""
+    costs = [cost(config) for config in columns.values()]
+    rows = [("", *columns)]
+    rows += [(name, *(column[name] for column in costs)) for name in costs[0]]
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text in columns as wide as they need, the first to the left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"

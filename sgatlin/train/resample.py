@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gives dead keys of a router, and the neurons behind them, the values of busy ones.
+
+A neuron of a product router cannot be revived alone, as its key is a pair of sub-keys that others
+share. When most neurons that a sub-key leads to have been unused for long, it becomes a noisy copy
+of a busy one of the same channel and half, and its neurons copies of the other's. Output weights
+are divided among copies, so that the layer computes nearly the same (as in the splitting of units
+by Chen 2016, arXiv 1511.05641); the noise is what lets the copies part. Restarting dead codes from
+live ones: Dhariwal 2020, arXiv 2005.00341.
+
+L layers, H halves of a key, C channels, M keys of a half, N = M^H neurons of a channel, D model,
+Q router width.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from sgatlin.nn.peer import PeerConfig
+from sgatlin.nn.routing import QUERY_PER_CHANNEL, RouterConfig, key_shape
+from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.train.usage import Usage, UsageConfig, dead
+
+LAYER = "blocks/feed_forward"
+
+
+class Replacement(NamedTuple):
+    """Which key each key takes its values from; itself, if it lives."""
+
+    source: Int[Array, "L H C M"]
+    is_copy: Bool[Array, "L H C M"]
+
+
+def resampling_router(model: TransformerConfig) -> RouterConfig | None:
+    """The router whose keys can be resampled; None without one, or with a table of all channels."""
+    layer = model.feed_forward
+    if isinstance(layer, PeerConfig):
+        layer = layer.as_sgatlin()
+    return layer if isinstance(layer, SgatlinConfig) and not layer.shared_pool else None
+
+
+def choose_sources(
+    usage: Usage, step: Int[Array, ""], key: Array, *, router: RouterConfig, config: UsageConfig
+) -> Replacement:
+    """For each dead key a busy one, drawn in proportion to its choices since the last report."""
+    halves, side = key_shape(router)
+    shape = (*usage.counts.shape[:2], *(side,) * halves)
+    dead_LCN = dead(usage, step, config.dead_after).reshape(shape)
+    counts_LCN = usage.counts.reshape(shape)
+    if halves == 1:
+        share_LHCM, busy_LHCM = dead_LCN[:, None], counts_LCN[:, None]
+    else:
+        share_LHCM = jnp.stack([dead_LCN.mean(axis=3), dead_LCN.mean(axis=2)], axis=1)
+        busy_LHCM = jnp.stack([counts_LCN.sum(axis=3), counts_LCN.sum(axis=2)], axis=1)
+    logits_LHC1M = jnp.log(busy_LHCM.astype(jnp.float32))[..., None, :]
+    dead_LHCM = share_LHCM >= config.resample_share
+    drawn_LHCM = jax.random.categorical(key, logits_LHC1M, shape=dead_LHCM.shape)
+    source_LHCM = jnp.where(dead_LHCM, drawn_LHCM, jnp.arange(side))
+    return Replacement(source_LHCM, dead_LHCM)
+
+
+def resample(
+    params: Any,
+    optimizer_state: Any,
+    replacement: Replacement,
+    key: Array,
+    *,
+    router: RouterConfig,
+    optimizer: optax.GradientTransformation,
+    noise: float,
+) -> tuple[Any, Any]:
+    """Parameters and optimizer state with the dead replaced.
+
+    Moments are copied with the parameters that they belong to; copied keys get normal noise of
+    `noise` times the keys' root mean square.
+    """
+    neuron_LCN = _neuron_sources(replacement.source)
+
+    def copied(leaf: Array, name: str) -> Array:
+        if name == f"{LAYER}/router/key":
+            keys = _as_keys(leaf, router)
+            taken = jnp.take_along_axis(keys, replacement.source[..., None], axis=3)
+            return _as_leaf(taken, leaf, router)
+        if name in (f"{LAYER}/w_in", f"{LAYER}/w_out"):
+            return jnp.take_along_axis(leaf, neuron_LCN[..., None], axis=2)
+        return leaf
+
+    def parted(leaf: Array, name: str) -> Array:
+        if name == f"{LAYER}/router/key":
+            keys = _as_keys(leaf, router)
+            drawn = jax.random.normal(key, keys.shape, keys.dtype)
+            drawn *= noise * jnp.sqrt(jnp.mean(keys**2))
+            return _as_leaf(keys + drawn * replacement.is_copy[..., None], leaf, router)
+        if name == f"{LAYER}/w_out":
+            return leaf / _n_copies(replacement.source)[..., None]
+        return leaf
+
+    names = jax.tree_util.tree_map_with_path(
+        lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), params
+    )
+    optimizer_state = optax.tree_utils.tree_map_params(optimizer, copied, optimizer_state, names)
+    params = jax.tree.map(copied, params, names)
+    return jax.tree.map(parted, params, names), optimizer_state
+
+
+def revived(usage: Usage, step: Int[Array, ""], replacement: Replacement) -> Usage:
+    """`usage` in which neurons of replaced keys count as used at `step`: they get time to live."""
+    is_copy_LHCM = replacement.is_copy
+    if is_copy_LHCM.shape[1] == 2:
+        pairs = is_copy_LHCM[:, 0, :, :, None] | is_copy_LHCM[:, 1, :, None, :]
+        is_copy_LCN = pairs.reshape(usage.last_used.shape)
+    else:
+        is_copy_LCN = is_copy_LHCM[:, 0]
+    return usage._replace(last_used=jnp.where(is_copy_LCN, step, usage.last_used))
+
+
+def _neuron_sources(source_LHCM: Array) -> Int[Array, "L C N"]:
+    if source_LHCM.shape[1] == 1:
+        return source_LHCM[:, 0]
+    side = source_LHCM.shape[-1]
+    pairs = source_LHCM[:, 0, :, :, None] * side + source_LHCM[:, 1, :, None, :]
+    return pairs.reshape(*pairs.shape[:2], side**2)
+
+
+def _n_copies(source_LHCM: Array) -> Float[Array, "L C N"]:
+    """How many neurons now have the values that a neuron has, itself included."""
+    same_LHCMM = source_LHCM[..., :, None] == source_LHCM[..., None, :]
+    copies_LHCM = same_LHCMM.sum(axis=-1)
+    if copies_LHCM.shape[1] == 1:
+        return copies_LHCM[:, 0].astype(jnp.float32)
+    pairs = copies_LHCM[:, 0, :, :, None] * copies_LHCM[:, 1, :, None, :]
+    return pairs.reshape(*pairs.shape[:2], -1).astype(jnp.float32)
+
+
+def _as_keys(leaf: Array, router: RouterConfig) -> Float[Array, "L H C M Q"]:
+    if router.router in QUERY_PER_CHANNEL:
+        return leaf
+    halves, side = key_shape(router)
+    keys_LQHCM = leaf.reshape(*leaf.shape[:2], halves, router.n_channels, side)
+    return jnp.moveaxis(keys_LQHCM, 1, -1)
+
+
+def _as_leaf(keys: Float[Array, "L H C M Q"], like: Array, router: RouterConfig) -> Array:
+    if router.router in QUERY_PER_CHANNEL:
+        return keys
+    return jnp.moveaxis(keys, -1, 1).reshape(like.shape)

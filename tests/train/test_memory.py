@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory estimate: exact for the state, near XLA's plan of the compiled step for the rest."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from sgatlin.config import Config, DataConfig, StoryWorld, TrainConfig
+from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.scaling.ladder import layers
+from sgatlin.train.memory import Memory, temporary_bytes, training_memory
+from sgatlin.train.step import StepInputs, abstract_state, init_state, make_train_step
+
+# Each kind at the width of the story world's model and at that of a TinyStories one.
+STORYWORLD = layers(128, n_channels=4, n_neurons=256)
+TINYSTORIES = layers(256, n_channels=8, n_neurons=1024)
+KINDS = ("sgatlin", "sgatlin-balanced", "peer", "moe", "mlp", "swiglu", "topk-mlp", "spark")
+REMATS = ("none", "dots", "full")
+# Of XLA's plan, either way.
+TOLERANCE = 0.3
+
+
+def small(kind="mlp", **changed) -> Config:
+    """The story world's model on windows of 128, with fields of model, data or train changed."""
+    model = TransformerConfig(
+        vocab_size=2048, d_model=128, n_layers=4, feed_forward=STORYWORLD[kind], dtype="float32"
+    )
+    data = DataConfig(source=StoryWorld(), seq_len=128, batch_size=4)
+    return change(
+        Config(name="small", model=model, data=data, train=TrainConfig(steps=500)), changed
+    )
+
+
+def large(kind="mlp", **changed) -> Config:
+    """A model for TinyStories."""
+    model = TransformerConfig(
+        vocab_size=8192, d_model=256, n_layers=4, feed_forward=TINYSTORIES[kind], dtype="float32"
+    )
+    data = DataConfig(source=StoryWorld(), seq_len=512, batch_size=4)
+    return change(
+        Config(name="large", model=model, data=data, train=TrainConfig(steps=500)), changed
+    )
+
+
+def change(config: Config, changed: dict) -> Config:
+    for group in ("model", "data", "train"):
+        part = getattr(config, group)
+        fields = {name: value for name, value in changed.items() if hasattr(part, name)}
+        config = dataclasses.replace(config, **{group: dataclasses.replace(part, **fields)})
+    return config
+
+
+def planned_by_xla(config: Config) -> int:
+    """Bytes of temporaries of the compiled step."""
+    shape = (config.data.batch_size, config.data.seq_len)
+    tokens, weights = (jax.ShapeDtypeStruct(shape, dtype) for dtype in (jnp.int32, jnp.float32))
+    step = jax.jit(make_train_step(config), donate_argnums=0)
+    lowered = step.lower(abstract_state(config), StepInputs(tokens, tokens, weights))
+    return lowered.compile().memory_analysis().temp_size_in_bytes
+
+
+def n_bytes(tree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+def test_the_state_is_exact(toy):
+    state = init_state(toy)
+    memory = training_memory(toy)
+    assert memory.parameters == memory.gradients == n_bytes(state.params)
+    assert memory.optimizer == n_bytes(state.optimizer)
+    assert memory.parameters + memory.optimizer + memory.counters == n_bytes(state)
+
+
+def test_parts_are_summed_in_gradients_of_their_own(toy):
+    parts = change(toy, {"accumulate": 2})
+    assert training_memory(parts).gradients == 2 * training_memory(toy).gradients
+
+
+def test_total_and_temporaries_are_sums():
+    memory = Memory(parameters=1, optimizer=20, counters=300, gradients=4000, activations=50000)
+    assert memory.temporaries == 54000
+    assert memory.total == 54321
+
+
+@pytest.mark.parametrize("kind", ["sgatlin", "mlp"])
+def test_temporaries_are_near_what_xla_plans(kind):
+    check_against_xla(small(kind))
+
+
+def check_against_xla(config: Config) -> None:
+    estimated, planned = training_memory(config).temporaries, planned_by_xla(config)
+    assert estimated == pytest.approx(planned, rel=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [small, large])
+@pytest.mark.parametrize("kind", KINDS)
+def test_temporaries_of_every_kind_at_two_sizes(kind, size):
+    check_against_xla(size(kind))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("remat", REMATS[1:])
+@pytest.mark.parametrize("kind", ["sgatlin", "mlp", "swiglu"])
+def test_temporaries_where_something_is_recomputed(kind, remat):
+    check_against_xla(large(kind, remat=remat))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sgatlin", "moe", "swiglu"])
+def test_temporaries_in_parts_and_in_bfloat16(kind):
+    check_against_xla(small(kind, accumulate=2))
+    check_against_xla(small(kind, dtype="bfloat16"))
+
+
+def test_activations_grow_with_the_batch():
+    once, twice = (training_memory(small(batch_size=b)).activations for b in (8, 16))
+    assert twice == pytest.approx(2 * once, rel=0.05)
+
+
+def test_recomputation_saves_activations():
+    none, dots, full = (training_memory(small(remat=remat)).activations for remat in REMATS)
+    assert full < 0.8 * dots
+    assert dots < 0.5 * none
+
+
+def test_accumulation_halves_activations():
+    whole, halves = (
+        training_memory(small(batch_size=16, accumulate=n)).activations for n in (1, 2)
+    )
+    assert halves == pytest.approx(whole / 2, rel=0.1)
+
+
+def temporaries(function, *shapes) -> int:
+    """The estimate of `function`, in floats."""
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    return temporary_bytes(jax.make_jaxpr(function)(*arguments).jaxpr) / 4
+
+
+def test_what_elementwise_operations_pass_on_is_not_stored():
+    assert temporaries(lambda x: jnp.sum(jnp.exp(x + 1) * 2), (100,)) == 0
+    # A matmul reads memory: its operand is stored, and then its result to be summed.
+    assert temporaries(lambda x: jnp.sum(jnp.exp(x) @ x), (10, 10)) == 200
+
+
+def test_what_is_dead_makes_room():
+    def chain(x):
+        for _ in range(5):
+            x = x @ x
+        return x.sum()
+
+    assert temporaries(chain, (10, 10)) == 200
+
+
+def test_a_loop_is_what_it_stacks_and_one_body():
+    def loop(x, weights):
+        def layer(x, w):
+            return x @ w, jnp.tanh(x)
+
+        x, stacked = jax.lax.scan(layer, x, weights)
+        return x.sum() + jnp.sum(stacked @ stacked.mT)
+
+    # The stack, its product, a transposed copy of the stack; not five bodies.
+    assert 500 + 100 <= temporaries(loop, (10, 10), (5, 10, 10)) <= 3 * 500 + 2 * 100
+
+
+def test_huge_models_are_only_traced():
+    config = large(d_model=1024, n_layers=16, vocab_size=50_000, batch_size=64, seq_len=2048)
+    assert training_memory(config).total > 2**36
