@@ -17,8 +17,12 @@ from sgatlin.errors import UserError
 from sgatlin.eval.loss import token_nats
 from sgatlin.nn.gates import Gates, choice_counts
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
+from sgatlin.nn.moe import MoeConfig
+from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.routing import router_health
 from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.nn.spark import SparkConfig
+from sgatlin.nn.topk_mlp import TopkMlpConfig
 from sgatlin.nn.transformer import (
     GateEdit,
     TransformerConfig,
@@ -57,7 +61,15 @@ def equal(ours, expected) -> bool:
 
 @pytest.mark.parametrize(
     "feed_forward",
-    [SGATLIN, MlpConfig(d_hidden=6), SwigluConfig(d_hidden=6)],
+    [
+        SGATLIN,
+        PeerConfig(n_channels=2, n_neurons=9, top_k=2, d_key=4),
+        MoeConfig(n_experts=4, top_k=2, d_hidden=6),
+        MlpConfig(d_hidden=6),
+        SwigluConfig(d_hidden=6),
+        TopkMlpConfig(d_hidden=12, top_k=6, activation="gelu"),
+        SparkConfig(d_hidden=12, n_active=6),
+    ],
     ids=lambda feed_forward: feed_forward.kind,
 )
 def test_no_logit_depends_on_a_later_token(feed_forward):
