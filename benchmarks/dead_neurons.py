@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 import tyro
 
@@ -49,6 +50,16 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     lines = [
+        "# Neurons that die, and what keeps them alive",
+        "",
+        "    python -m benchmarks.dead_neurons",
+        "",
+        f"sgatlin in the default config with {LAYER.n_neurons:,} neurons in each of "
+        f"{LAYER.n_channels} channels, of which a token uses {LAYER.top_k}: "
+        f"{arguments.steps:,} steps, seed {arguments.seed}, {jax.devices()[0].device_kind}. "
+        "Dead: not chosen in the last "
+        f"{UsageConfig().dead_after} steps; used: chosen in the last {UsageConfig().every}.",
+        "",
         "| remedy | dead at the end | used in the last report | entropy | validation perplexity |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]

@@ -91,12 +91,20 @@ def table(rows: list[tuple[float, str, list[dict[str, Any]]]], arguments: Argume
             f"| {config.train.steps:,} | {tokens:,} | {parameters.total:,} | {parameters.active:,} "
             f"| {flops.paper * tokens:.3g} | {flops.full * tokens:.3g} |"
         )
+    precision = load_config("storyworld").model.compute_dtype
     devices = sorted({r["device"] for _, _, results in rows for r in results})
     bigram = rows[0][2][0]["bigram_perplexity"]
     seeds = ", ".join(map(str, arguments.seeds))
     return "\n".join(
         [
-            f"Seeds {seeds}; {' and '.join(devices)}; bigram model {bigram:.2f}.",
+            "# The story world at equal FLOPs",
+            "",
+            f"    python -m benchmarks.equal_flops --flops {arguments.flops:g}",
+            "",
+            f"Each layer in the default config, trained for {arguments.flops:g} FLOPs of its "
+            "layers (the convention `paper`), best first.",
+            f"Validation perplexity: the mean over the seeds {seeds}. {' and '.join(devices)}, "
+            f"{precision}. A bigram model of the same corpus has {bigram:.2f}.",
             "",
             *lines,
         ]

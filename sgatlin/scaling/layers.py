@@ -8,9 +8,10 @@ from sgatlin.scaling.ladder import ladder_layers, layers, width
 
 EQUATIONS = {
     "sgatlin": "sum over c, k of s · ⟨w_in, x⟩ · w_out; s raw product-key scores",
+    "sgatlin-balanced": "the same, with a balance loss in training",
     "peer": "sum over c, k of softmax(s) · gelu⟨w_in, x⟩ · w_out; one table",
     "moe": "sum over k of softmax(s) · swiglu expert(x), top 2 of 16",
-    "moe-paper": "the same, softmax over all 16 before the choice",
+    "moe-paper": "the same, with a softmax over all 16 before the choice",
     "mlp": "W₂ gelu(W₁ x)",
     "swiglu": "W₂ (g · sigmoid(1.702 g) · (u + 1)) + b₂; g, u = W₁ x + b₁, clipped",
     "topk-mlp": "W₂ keep(relu(W₁ x)); the 8 % largest kept",

@@ -29,6 +29,8 @@ _MODULES: dict[Implementation, ModuleType] = {
     "ragged_dot": ragged,
     "tokamax": tokamax,
 }
+# Measured on a CPU and a GPU (docs/performance.md); XLA has a kernel of its own for a TPU.
+_DEFAULTS: dict[str, Implementation] = {"cpu": "loop", "gpu": "blocks", "tpu": "ragged_dot"}
 
 
 def grouped_matmul(
@@ -62,7 +64,7 @@ def grouped_outer(
 
 def _pick(implementation: Implementation | None) -> Implementation:
     if implementation is None:
-        return "loop" if jax.default_backend() == "cpu" else "blocks"
+        return _DEFAULTS.get(jax.default_backend(), "blocks")
     if implementation not in _MODULES:
         raise ValueError(
             f"implementation={implementation!r} is not one of {', '.join(get_args(Implementation))}"

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every layer of the comparison learns the story world."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sgatlin.config import Config, configs_folder, load_config, load_variants
+from sgatlin.input.prepare import prepare_storyworld
+from sgatlin.input.store import TokenStore
+from sgatlin.train.loop import Trainer, TrainOptions
+
+VARIANTS = tuple(load_variants(configs_folder() / "storyworld.py"))
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "storyworld"
+    sizes = {"train_megabytes": 1.0, "validation_megabytes": 0.1, "vocab_size": 2048}
+    prepare_storyworld(folder, seed=0, report=lambda line: None, **sizes)
+    return folder
+
+
+def two_hundred_steps(config: Config, data: Path) -> Config:
+    source = dataclasses.replace(
+        config.data.source, path=str(data), train_megabytes=1.0, validation_megabytes=0.1
+    )
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, source=source, seq_len=128),
+        train=dataclasses.replace(config.train, steps=200, eval_every=200),
+        checkpoint=dataclasses.replace(config.checkpoint, every_steps=200),
+        log=dataclasses.replace(config.log, tensorboard=False),
+    )
+
+
+def unigram_entropy(store: TokenStore) -> float:
+    """Nats per token of guessing by how often each token occurs."""
+    counts = np.bincount(store.slice(0, store.manifest.n_tokens))
+    share = counts / counts.sum()
+    return float(-(share[share > 0] * np.log(share[share > 0])).sum())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_learns_more_than_how_often_tokens_occur(variant, stories, tmp_path):
+    config = two_hundred_steps(load_config(f"storyworld:{variant}"), stories)
+    trainer = Trainer(config, tmp_path / variant, TrainOptions(), tell=lambda line: None)
+    result = trainer.train()
+    assert result["val_loss"] < unigram_entropy(trainer.validation_store) - 0.5
