@@ -63,6 +63,13 @@ def choose_sources(
     return Replacement(source_LHCM, dead_LHCM)
 
 
+def only_if(condition: Bool[Array, ""], replacement: Replacement) -> Replacement:
+    """`replacement`, or else one that replaces nothing."""
+    source, is_copy = replacement
+    unchanged = jnp.arange(source.shape[-1])
+    return Replacement(jnp.where(condition, source, unchanged), is_copy & condition)
+
+
 def resample(
     params: Any,
     optimizer_state: Any,

@@ -27,7 +27,8 @@ class UsageConfig:
     dead_after: int = 200
     """Steps without a use after which a neuron counts as dead."""
     resample: bool = False
-    """At each report, give dead keys and their neurons the values of busy ones."""
+    """At each report, give dead keys and their neurons the values of busy ones; not in the last
+    `dead_after` steps of a run."""
     resample_share: float = 0.75
     """Share of a sub-key's neurons that must be dead for the sub-key to be replaced."""
     resample_noise: float = 0.1

@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from sgatlin.config import Config
-from sgatlin.train.resample import choose_sources, resample, resampling_router, revived
+from sgatlin.train.resample import (
+    choose_sources,
+    only_if,
+    resample,
+    resampling_router,
+    revived,
+)
 from sgatlin.train.step import Metrics, TrainState, run_optimizer
 from sgatlin.train.usage import usage_report
 
@@ -21,6 +27,8 @@ def make_watch(config: Config) -> Watch:
     for each layer and table; with resampling also `usage/resampled`, keys replaced.
     """
     router = resampling_router(config.model)
+    # Later copies would not have the time to part from their originals.
+    last_resampled = config.train.steps - config.usage.dead_after
 
     def watch(state: TrainState) -> tuple[TrainState, Metrics]:
         assert state.usage is not None
@@ -32,6 +40,7 @@ def make_watch(config: Config) -> Watch:
             replacement = choose_sources(
                 state.usage, state.step, draw_key, router=router, config=config.usage
             )
+            replacement = only_if(state.step <= last_resampled, replacement)
             params, optimizer = resample(
                 state.params,
                 state.optimizer,

@@ -117,6 +117,25 @@ def test_resampling_is_part_of_what_a_break_does_not_change(toy, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(("step", "replaces"), [(17, True), (18, False)])
+def test_copies_have_time_to_part_before_the_run_ends(toy, step, replaces):
+    """The run ends at step 20, and a neuron is dead after three steps."""
+    config = dataclasses.replace(toy, usage=UsageConfig(dead_after=3, resample=True))
+    state = init_state(config)
+    # Only the first neuron of each table was ever chosen.
+    counts = state.usage.counts.at[..., 0].set(5)
+    usage = state.usage._replace(counts=counts, last_used=jnp.where(counts > 0, step, 0))
+    state = state._replace(step=jnp.int32(step), usage=usage)
+    after, report = compiled(make_watch(config))(state)
+    # Of the four sub-keys in each half all but the first, whose neurons are mostly dead too.
+    assert (np.asarray(report["usage/resampled"]) > 0).all() == replaces
+    same = [
+        bool((a == b).all())
+        for a, b in zip(jax.tree.leaves(after.params), jax.tree.leaves(state.params), strict=True)
+    ]
+    assert all(same) != replaces
+
+
 def test_the_watch_alone_changes_nothing_but_the_counts(toy):
     state = init_state(toy)
     after, _ = compiled(make_train_step(toy))(state, batch_of(toy))
