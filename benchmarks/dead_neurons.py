@@ -38,8 +38,8 @@ REMEDIES: Mapping[str, tuple[SgatlinConfig, UsageConfig]] = {
 class Arguments:
     steps: int = 1200
     """Of each run."""
-    seed: int = 0
-    """Of initialisation and data order."""
+    seeds: tuple[int, ...] = (0, 1)
+    """Of initialisation and data order; one run each."""
     remedies: tuple[str, ...] = tuple(REMEDIES)
     """Which to try."""
     runs: Path = Path("runs/dead-neurons")
@@ -49,6 +49,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    seeds = " / ".join(map(str, arguments.seeds))
     lines = [
         "# Neurons that die, and what keeps them alive",
         "",
@@ -56,7 +57,7 @@ def main(arguments: Arguments) -> None:
         "",
         f"sgatlin in the default config with {LAYER.n_neurons:,} neurons in each of "
         f"{LAYER.n_channels} channels, of which a token uses {LAYER.top_k}: "
-        f"{arguments.steps:,} steps, seed {arguments.seed}, {jax.devices()[0].device_kind}. "
+        f"{arguments.steps:,} steps, seeds {seeds}, {jax.devices()[0].device_kind}. "
         "Dead: not chosen in the last "
         f"{UsageConfig().dead_after} steps; used: chosen in the last {UsageConfig().every}.",
         "",
@@ -64,15 +65,9 @@ def main(arguments: Arguments) -> None:
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name in arguments.remedies:
-        config = config_of(name, arguments)
-        path = arguments.runs / f"{name.replace(' ', '-').replace(',', '')}-{arguments.seed}"
-        perplexity = result(config, path)["val_perplexity"]
-        report = last_report(RunDirectory.open(path))
-        n_neurons = report["dead"].size * LAYER.n_neurons
-        lines.append(
-            f"| {name} | {report['dead'].sum() / n_neurons:.1%} | {report['used'].mean():.1%} "
-            f"| {report['entropy'].mean():.3f} | {perplexity:.3f} |"
-        )
+        rows = [outcome(name, seed, arguments) for seed in arguments.seeds]
+        cells = (" / ".join(values) for values in zip(*rows, strict=True))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     text = "\n".join(lines)
     if arguments.out is None:
         print(text)
@@ -81,10 +76,24 @@ def main(arguments: Arguments) -> None:
         arguments.out.write_text(text + "\n", encoding="utf-8")
 
 
-def config_of(name: str, arguments: Arguments) -> Config:
+def outcome(name: str, seed: int, arguments: Arguments) -> tuple[str, ...]:
+    """What the row of a remedy says of one seed."""
+    path = arguments.runs / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
+    perplexity = result(config_of(name, arguments.steps, seed), path)["val_perplexity"]
+    report = last_report(RunDirectory.open(path))
+    n_neurons = report["dead"].size * LAYER.n_neurons
+    return (
+        f"{report['dead'].sum() / n_neurons:.1%}",
+        f"{report['used'].mean():.1%}",
+        f"{report['entropy'].mean():.3f}",
+        f"{perplexity:.3f}",
+    )
+
+
+def config_of(name: str, steps: int, seed: int) -> Config:
     layer, usage = REMEDIES[name]
     config = load_config("storyworld")
-    train = dataclasses.replace(config.train, steps=arguments.steps, seed=arguments.seed)
+    train = dataclasses.replace(config.train, steps=steps, seed=seed)
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, feed_forward=layer),
