@@ -83,6 +83,8 @@ class CostCommand:
 
     configs: tyro.conf.Positional[tuple[str, ...]] = ()
     """NAME or NAME:VARIANT of each config; tinystories:sgatlin, say."""
+    platform: Literal["cpu", "gpu", "tpu"] | None = None
+    """What to estimate the memory for, and the type that `auto` computes in; this machine's."""
     layers: bool = False
     """Print instead the table of all layers in docs/layers.md."""
 
@@ -96,7 +98,7 @@ class CostCommand:
             return
         if not self.configs:
             raise UserError("sgatlin cost needs configs, such as tinystories slimpajama:moe-s4")
-        print(cost_table({spec: load_config(spec) for spec in self.configs}))
+        print(cost_table({spec: load_config(spec) for spec in self.configs}, self.platform))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

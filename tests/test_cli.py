@@ -262,7 +262,7 @@ def test_dry_run_tells_size_and_cost_and_touches_nothing(folder, capsys, spec):
     assert float(rows["training FLOPs, layers only (paper)"]) == pytest.approx(paper, rel=0.005)
     assert float(rows["training FLOPs, with unembedding (full)"]) == pytest.approx(full, rel=0.005)
     assert rows["memory: optimizer"] == f"{memory.optimizer / 2**20:,.1f} MiB"
-    assert rows["memory: in all, about"] == f"{memory.total / 2**20:,.1f} MiB"
+    assert rows["memory: in all, about, on a cpu"] == f"{memory.total / 2**20:,.1f} MiB"
     assert '"seq_len": 32' in out
 
 

@@ -3,19 +3,21 @@
 
 from collections.abc import Mapping, Sequence
 
+import jax
+
 from sgatlin.config import Config
 from sgatlin.scaling.flops import count_parameters, forward_flops, gathered_bytes, training_flops
 from sgatlin.scaling.xla import xla_forward_flops
-from sgatlin.train.memory import training_memory
+from sgatlin.train.memory import Platform, training_memory
 
 
-def cost(config: Config) -> dict[str, str]:
-    """Names and values in the order of the table."""
+def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
+    """Names and values in the order of the table; memory on `platform`, or else this machine's."""
     model, seq_len = config.model, config.data.seq_len
     tokens = config.train.steps * config.tokens_per_step
     parameters = count_parameters(model)
     forward, training = forward_flops(model, seq_len), training_flops(model, seq_len)
-    memory = training_memory(config)
+    memory = training_memory(config, platform)
     flops = model.feed_forward.forward_flops(model.d_model)
     return {
         "layer": model.feed_forward.kind,
@@ -35,13 +37,15 @@ def cost(config: Config) -> dict[str, str]:
         "training FLOPs, layers only (paper)": f"{training.paper * tokens:.3g}",
         "training FLOPs, with unembedding (full)": f"{training.full * tokens:.3g}",
         **{f"memory: {name}": _mebibytes(size) for name, size in memory._asdict().items()},
-        "memory: in all, about": _mebibytes(memory.total),
+        f"memory: in all, about, on a {platform or jax.default_backend()}": _mebibytes(
+            memory.total
+        ),
     }
 
 
-def cost_table(columns: Mapping[str, Config]) -> str:
+def cost_table(columns: Mapping[str, Config], platform: Platform | None = None) -> str:
     """The costs of several runs side by side, under their names."""
-    costs = [cost(config) for config in columns.values()]
+    costs = [cost(config, platform) for config in columns.values()]
     rows = [("", *columns)]
     rows += [(name, *(column[name] for column in costs)) for name in costs[0]]
     return _aligned(rows)

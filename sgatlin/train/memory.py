@@ -16,23 +16,25 @@ a model of what XLA stores:
 - The step's results are written over the donated state.
 - On a CPU, half-precision values take four bytes: XLA widens them.
 
-Mostly within a tenth of XLA's own plan on a CPU where the logits, the gradients or what layers keep
-is most of it; from 40 % below to a third above where the workspace of one layer is, as it is with
-full recomputation and long windows, or in very small models.
+Mostly within a tenth of XLA's own plan where the logits, the gradients or what layers keep is most
+of it (within 4 % on an H200); from 40 % below to a third above where the workspace of one layer is,
+as with full recomputation and long windows, or in very small models.
 """
 
 import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend import core
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax.interpreters import partial_eval
 
 from sgatlin.config import Config
+from sgatlin.nn.transformer import Dtype
 from sgatlin.train.step import StepInputs, abstract_state, make_train_step
 
 _REDUCTIONS = set("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or".split())
@@ -71,8 +73,18 @@ class Memory(NamedTuple):
         return self.parameters + self.optimizer + self.counters + self.temporaries
 
 
-def training_memory(config: Config) -> Memory:
-    """The memory of `make_train_step(config)`, jitted with its state donated."""
+Platform = Literal["cpu", "gpu", "tpu"]
+
+
+def training_memory(config: Config, platform: Platform | None = None) -> Memory:
+    """The memory of `make_train_step(config)`, jitted with its state donated.
+
+    On `platform`, which decides what a computation type of `auto` is; None for this machine's.
+    """
+    on_cpu = (platform or jax.default_backend()) == "cpu"
+    if config.model.dtype == "auto":
+        dtype: Dtype = "float32" if on_cpu else "bfloat16"
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
     state = abstract_state(config)
     shape = (config.data.batch_size, config.data.seq_len)
     types = (jnp.int32, jnp.int32, jnp.float32)
@@ -87,13 +99,16 @@ def training_memory(config: Config) -> Memory:
         optimizer=optimizer,
         counters=_tree_bytes(state) - parameters - optimizer,
         gradients=gradients,
-        activations=max(0, temporary_bytes(step) - gradients),
+        activations=max(0, temporary_bytes(step, widen=on_cpu) - gradients),
     )
 
 
-def temporary_bytes(jaxpr: Jaxpr) -> int:
-    """Most bytes alive at once in `jaxpr`, besides its arguments and results."""
-    return _peak(_operations(jaxpr, n_sliced=0, n_stacked=0))
+def temporary_bytes(jaxpr: Jaxpr, *, widen: bool = False) -> int:
+    """Most bytes alive at once in `jaxpr`, besides its arguments and results.
+
+    With `widen` half-precision values take four bytes.
+    """
+    return _peak(_operations(jaxpr, n_sliced=0, n_stacked=0, widen=widen))
 
 
 def _tree_bytes(tree: Any) -> int:
@@ -137,7 +152,7 @@ class _Operation:
         return not self.reads_memory and self.name not in _REDUCTIONS | {"store"}
 
 
-def _operations(jaxpr: Jaxpr, *, n_sliced: int, n_stacked: int) -> list[_Operation]:
+def _operations(jaxpr: Jaxpr, *, n_sliced: int, n_stacked: int, widen: bool) -> list[_Operation]:
     """What a computation does, in order.
 
     The last `n_sliced` arguments are each a slice of a loop's input, and the last `n_stacked`
@@ -147,11 +162,11 @@ def _operations(jaxpr: Jaxpr, *, n_sliced: int, n_stacked: int) -> list[_Operati
     operations = []
     for var in jaxpr.invars[len(jaxpr.invars) - n_sliced :]:
         operations.append(_Operation("take", []))
-        env[var] = _result(operations[-1], var)
-    operations += _flatten(jaxpr, env)
+        env[var] = _result(operations[-1], var, widen)
+    operations += _flatten(jaxpr, env, widen)
 
     n_returned = len(jaxpr.outvars) - n_stacked
-    results = [_LITERAL if isinstance(var, Literal) else env[var] for var in jaxpr.outvars]
+    results = [_LITERAL if isinstance(var, core.Literal) else env[var] for var in jaxpr.outvars]
     returned = results[:n_returned]
     for value in returned:
         value.size = 0  # written over an argument
@@ -164,25 +179,25 @@ def _operations(jaxpr: Jaxpr, *, n_sliced: int, n_stacked: int) -> list[_Operati
     return [*ordered, _Operation("return", returned)]
 
 
-def _flatten(jaxpr: Jaxpr, env: dict[Any, _Value]) -> Iterator[_Operation]:
+def _flatten(jaxpr: Jaxpr, env: dict[Any, _Value], widen: bool) -> Iterator[_Operation]:
     """The operations of `jaxpr` and of what it calls; adds its variables to `env`."""
     for eqn in jaxpr.eqns:
         name = eqn.primitive.name
-        inputs = [_LITERAL if isinstance(var, Literal) else env[var] for var in eqn.invars]
+        inputs = [_LITERAL if isinstance(var, core.Literal) else env[var] for var in eqn.invars]
         called = None if name in _LOOPS else _called(eqn)
         if called is not None:
             inner = {var: _Value(0) for var in called.constvars}
             inner |= dict(zip(called.invars, inputs, strict=True))
-            yield from _flatten(called, inner)
+            yield from _flatten(called, inner, widen)
             for outer, var in zip(eqn.outvars, called.outvars, strict=True):
-                env[outer] = _LITERAL if isinstance(var, Literal) else inner[var]
+                env[outer] = _LITERAL if isinstance(var, core.Literal) else inner[var]
         elif name in _RENAMINGS and len(eqn.outvars) == 1:
             env[eqn.outvars[0]] = inputs[0]
         else:
             operation = _Operation(name, inputs)
-            env |= {var: _result(operation, var) for var in eqn.outvars}
+            env |= {var: _result(operation, var, widen) for var in eqn.outvars}
             if name in _LOOPS:
-                _describe_loop(operation, eqn)
+                _describe_loop(operation, eqn, widen)
             yield operation
 
 
@@ -196,7 +211,7 @@ def _called(eqn: JaxprEqn) -> Jaxpr | None:
     return None
 
 
-def _describe_loop(operation: _Operation, eqn: JaxprEqn) -> None:
+def _describe_loop(operation: _Operation, eqn: JaxprEqn, widen: bool) -> None:
     params = eqn.params
     if operation.name == "scan":
         # What is sliced or stacked has an axis more outside of the body.
@@ -208,19 +223,20 @@ def _describe_loop(operation: _Operation, eqn: JaxprEqn) -> None:
         n_carry = len(eqn.outvars) - n_stacked
         operation.n_consts = len(eqn.invars) - n_carry - n_sliced
         operation.stacked = operation.outputs[n_carry:]
-        operation.workspace = _peak(_operations(body, n_sliced=n_sliced, n_stacked=n_stacked))
+        inside = _operations(body, n_sliced=n_sliced, n_stacked=n_stacked, widen=widen)
+        operation.workspace = _peak(inside)
     else:
         bodies = [params["body_jaxpr"]] if operation.name == "while" else params["branches"]
-        operation.workspace = max(temporary_bytes(body.jaxpr) for body in bodies)
+        operation.workspace = max(temporary_bytes(body.jaxpr, widen=widen) for body in bodies)
 
 
 def _shape(var: Any) -> tuple[int, ...]:
     return var.aval.shape
 
 
-def _result(operation: _Operation, var: Any) -> _Value:
+def _result(operation: _Operation, var: Any, widen: bool) -> _Value:
     dtype = var.aval.dtype
-    widened = jax.default_backend() == "cpu" and jnp.issubdtype(dtype, jnp.floating)
+    widened = widen and jnp.issubdtype(dtype, jnp.floating)
     width = max(4, dtype.itemsize) if widened else dtype.itemsize
     computed = operation.fused and operation.name != "take"
     constant = computed and all(value.constant for value in operation.inputs)

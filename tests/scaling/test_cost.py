@@ -40,7 +40,7 @@ def test_what_is_told_of_a_config():
         training.full * 1200 * 4 * 256, rel=0.005
     )
     assert number(told["memory: gradients"]) == round(memory.gradients / 2**20, 1)
-    assert number(told["memory: in all, about"]) == round(memory.total / 2**20, 1)
+    assert number(told["memory: in all, about, on a cpu"]) == round(memory.total / 2**20, 1)
 
 
 def test_columns_are_as_wide_as_they_need():

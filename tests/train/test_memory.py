@@ -166,6 +166,16 @@ def test_a_loop_is_what_it_stacks_and_one_body():
     assert 500 + 100 <= temporaries(loop, (10, 10), (5, 10, 10)) <= 3 * 500 + 2 * 100
 
 
+def test_a_platform_decides_the_type_and_how_wide_it_is():
+    automatic, half, single = (small(dtype=d) for d in ("auto", "bfloat16", "float32"))
+    assert training_memory(automatic, "gpu") == training_memory(half, "gpu")
+    assert training_memory(automatic, "cpu") == training_memory(single, "cpu")
+    assert training_memory(single, "gpu") == training_memory(single, "cpu")
+    # What is kept is half as wide, but for the residual stream and the logits.
+    activations = [training_memory(half, on).activations for on in ("gpu", "cpu")]
+    assert 0.5 < activations[0] / activations[1] < 0.95
+
+
 def test_huge_models_are_only_traced():
     config = large(d_model=1024, n_layers=16, vocab_size=50_000, batch_size=64, seq_len=2048)
     assert training_memory(config).total > 2**36
