@@ -139,7 +139,6 @@ class Config:
                 f"optimizer.schedule.warmup_steps={warmup} is more than "
                 f"train.steps={self.train.steps}: lower it or train longer"
             )
-
         if self.usage.resample and resampling_router(self.model) is None:
             raise UserError(
                 f"usage.resample needs a router and a table for each channel, which the layer "
@@ -150,6 +149,9 @@ class Config:
     def tokens_per_step(self) -> int:
         return self.data.batch_size * self.data.seq_len
 
+
+# Names that an error lists.
+MAX_NAMES = 12
 
 _ADAPTER = pydantic.TypeAdapter(Config)
 
@@ -259,7 +261,10 @@ def _pick_variant(
 def _nearest(name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     meant = f": did you mean {close[0]!r}?" if close else ":"
-    return f"{meant} there are {', '.join(known)}"
+    names = list(known)
+    if len(names) > MAX_NAMES:
+        names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
+    return f"{meant} there are {', '.join(names)}"
 
 
 class _told_in_one_line:

@@ -62,8 +62,8 @@ def split_stores(path: Path) -> tuple[TokenStore, TokenStore]:
     """
     if not path.is_dir():
         raise UserError(
-            f"no prepared data at {path}: prepare it with "
-            f"`sgatlin prepare storyworld --out {path}`, or another data set likewise"
+            f"no prepared data at {path}: it must hold the token stores `train` and `validation` "
+            "(sgatlin.input.store.StoreWriter writes them); a dry run and `sgatlin cost` need none"
         )
     train, validation = TokenStore.open(path / "train"), TokenStore.open(path / "validation")
     if train.tokenizer_hash != validation.tokenizer_hash:

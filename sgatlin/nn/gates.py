@@ -65,7 +65,7 @@ def choose_gates(given: Gates | None, own: Gates, replace: Bool[Array, "... C"] 
 def choice_counts(gates: Gates, pool_shape: tuple[int, int]) -> Int[Array, "tables N"]:
     """How often each neuron of each table was chosen."""
     n_tables, n_neurons = pool_shape
-    rows = gates.indices
+    rows = jnp.clip(gates.indices, 0, n_neurons - 1)  # as layers do with given ones
     if n_tables > 1:
         rows += n_neurons * jnp.arange(n_tables)[:, None]
     counts = jnp.zeros((n_tables * n_neurons,), jnp.int32)

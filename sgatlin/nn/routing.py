@@ -200,7 +200,8 @@ def router_parameters(config: RouterConfig, d_model: int) -> int:
 def router_health(gates: Gates, counts: Int[Array, "tables N"]) -> dict[str, Float[Array, ""]]:
     """Three numbers that tell early when a router goes wrong; `counts` are `choice_counts`.
 
-    `score_rms`: root mean square of the chosen scores. `largest_logit`: the largest score.
+    `score_rms`: root mean square of the gates' scores. `largest_score`: the largest of them, which
+    is a logit unless a softmax or sigmoid made the gates.
     `choice_entropy`: entropy of the neurons chosen in this batch, per table and averaged over
     tables, divided by log N: 1 when all are chosen equally often.
     """
@@ -209,6 +210,6 @@ def router_health(gates: Gates, counts: Int[Array, "tables N"]) -> dict[str, Flo
     entropy = jax.scipy.special.entr(p_CN).sum(axis=-1).mean()
     return {
         "score_rms": jnp.sqrt(jnp.mean(gates.scores**2)),
-        "largest_logit": gates.scores.max(),
+        "largest_score": gates.scores.max(),
         "choice_entropy": entropy / math.log(n_neurons) if n_neurons > 1 else jnp.ones(()),
     }

@@ -111,8 +111,7 @@ class SgatlinConfig:
 
     def active_parameters(self, d_model: int) -> int:
         """Parameters that one token's output is computed with."""
-        chosen = 2 * self.n_channels * self.top_k * d_model
-        return router_parameters(self, d_model) + chosen
+        return router_parameters(self, d_model) + self.gathered_parameters(d_model)
 
     def gathered_parameters(self, d_model: int) -> int:
         """Of the active parameters those that a token's gates choose."""

@@ -3,10 +3,11 @@
 
 A neuron of a product router cannot be revived alone, as its key is a pair of sub-keys that others
 share. When most neurons that a sub-key leads to have been unused for long, it becomes a noisy copy
-of a busy one of the same channel and half, and its neurons copies of the other's. Output weights
-are divided among copies, so that the layer computes nearly the same (as in the splitting of units
-by Chen 2016, arXiv 1511.05641); the noise is what lets the copies part. Restarting dead codes from
-live ones: Dhariwal 2020, arXiv 2005.00341.
+of a busy one of the same channel and half, and its neurons copies of the other's; the noise is what
+lets the two part. Output weights are divided between them, so that for a token that uses both they
+add up to what one was (as in the splitting of units by Chen 2016, arXiv 1511.05641); of its K
+neurons the weakest then fall out. So that this stays small, a key is copied once at a time.
+Restarting dead codes from live ones: Dhariwal 2020, arXiv 2005.00341.
 
 L layers, H halves of a key, C channels, M keys of a half, N = M^H neurons of a channel, D model,
 Q router width.
@@ -46,7 +47,11 @@ def resampling_router(model: TransformerConfig) -> RouterConfig | None:
 def choose_sources(
     usage: Usage, step: Int[Array, ""], key: Array, *, router: RouterConfig, config: UsageConfig
 ) -> Replacement:
-    """For each dead key a busy one, drawn in proportion to its choices since the last report."""
+    """For each dead key a busy one, drawn in proportion to its choices since the last report.
+
+    A key is dead if `resample_share` of its neurons are, and fewer choices than of a mean key were
+    of the rest. None is a source twice; dead keys without one stay as they are.
+    """
     halves, side = key_shape(router)
     shape = (*usage.counts.shape[:2], *(side,) * halves)
     dead_LCN = dead(usage, step, config.dead_after).reshape(shape)
@@ -56,11 +61,16 @@ def choose_sources(
     else:
         share_LHCM = jnp.stack([dead_LCN.mean(axis=3), dead_LCN.mean(axis=2)], axis=1)
         busy_LHCM = jnp.stack([counts_LCN.sum(axis=3), counts_LCN.sum(axis=2)], axis=1)
-    logits_LHC1M = jnp.log(busy_LHCM.astype(jnp.float32))[..., None, :]
-    dead_LHCM = share_LHCM >= config.resample_share
-    drawn_LHCM = jax.random.categorical(key, logits_LHC1M, shape=dead_LHCM.shape)
-    source_LHCM = jnp.where(dead_LHCM, drawn_LHCM, jnp.arange(side))
-    return Replacement(source_LHCM, dead_LHCM)
+    is_idle = busy_LHCM < busy_LHCM.mean(axis=-1, keepdims=True)
+    is_dead = (share_LHCM >= config.resample_share) & is_idle
+    can_give = ~is_dead & (busy_LHCM > 0)
+    # The largest of log weights plus Gumbel noise are a draw without replacement.
+    noisy_LHCM = jnp.log(busy_LHCM.astype(jnp.float32)) + jax.random.gumbel(key, is_dead.shape)
+    drawn_LHCM = jnp.argsort(jnp.where(can_give, noisy_LHCM, -jnp.inf), axis=-1, descending=True)
+    rank_LHCM = jnp.cumsum(is_dead, axis=-1) - 1
+    is_copy = is_dead & (rank_LHCM < can_give.sum(axis=-1, keepdims=True))
+    giver_LHCM = jnp.take_along_axis(drawn_LHCM, jnp.maximum(rank_LHCM, 0), axis=-1)
+    return Replacement(jnp.where(is_copy, giver_LHCM, jnp.arange(side)), is_copy)
 
 
 def only_if(condition: Bool[Array, ""], replacement: Replacement) -> Replacement:
@@ -87,7 +97,9 @@ def resample(
     """
     neuron_LCN = _neuron_sources(replacement.source)
 
-    def copied(leaf: Array, name: str) -> Array:
+    def copied(leaf: Any, name: str) -> Any:
+        if isinstance(leaf, optax.MaskedNode):  # of another part of an optimizer of several
+            return leaf
         if name == f"{LAYER}/router/key":
             keys = _as_keys(leaf, router)
             taken = jnp.take_along_axis(keys, replacement.source[..., None], axis=3)
@@ -109,7 +121,13 @@ def resample(
     names = jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), params
     )
-    optimizer_state = optax.tree_utils.tree_map_params(optimizer, copied, optimizer_state, names)
+    optimizer_state = optax.tree_utils.tree_map_params(
+        optimizer,
+        copied,
+        optimizer_state,
+        names,
+        is_leaf=lambda leaf: isinstance(leaf, optax.MaskedNode),
+    )
     params = jax.tree.map(copied, params, names)
     return jax.tree.map(parted, params, names), optimizer_state
 

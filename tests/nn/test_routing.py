@@ -228,8 +228,8 @@ def test_choice_entropy_of_a_single_neuron_is_one():
     assert health([[[0]]], [[[1]]], n_neurons=1)["choice_entropy"] == 1
 
 
-def test_score_scale_and_largest_logit():
+def test_score_scale_and_largest_score():
     # Tokens have leading axes (2, 1) here: sqrt((9 + 1 + 16 + 0) / 4).
     found = health([[[[0, 1]]], [[[1, 0]]]], [[[[3, -1]]], [[[-4, 0]]]], n_neurons=2)
     assert found["score_rms"] == pytest.approx(math.sqrt(6.5))
-    assert found["largest_logit"] == 3
+    assert found["largest_score"] == 3

@@ -162,7 +162,7 @@ def test_scanning_equals_one_block_after_another():
 def test_health_is_that_of_each_layers_gates():
     params, tokens_BT = draw(CONFIG)
     output = forward(CONFIG, params, tokens_BT)
-    assert set(output.health) == {"score_rms", "largest_logit", "choice_entropy"}
+    assert set(output.health) == {"score_rms", "largest_score", "choice_entropy"}
     expected = jax.jit(jax.vmap(lambda gates: router_health(gates, choice_counts(gates, (2, 9)))))(
         output.gates
     )

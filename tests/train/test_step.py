@@ -79,7 +79,7 @@ def test_metrics_and_state_of_a_step(config, batch, stepped):
     layers = (config.model.n_layers,)
     assert {name: value.shape for name, value in metrics.items() if value.shape} == {
         "router/score_rms": layers,
-        "router/largest_logit": layers,
+        "router/largest_score": layers,
         "router/choice_entropy": layers,
     }
 
