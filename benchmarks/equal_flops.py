@@ -102,7 +102,7 @@ def table(rows: list[tuple[float, str, list[dict[str, Any]]]], arguments: Argume
             f"    python -m benchmarks.equal_flops --flops {arguments.flops:g}",
             "",
             f"Each layer in the default config, trained for {arguments.flops:g} FLOPs of its "
-            "layers (the convention `paper`), best first.",
+            "layers (the convention `paper`), best first; all with the config's one learning rate.",
             f"Validation perplexity: the mean over the seeds {seeds}. {' and '.join(devices)}, "
             f"{precision}. A bigram model of the same corpus has {bigram:.2f}.",
             "",

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from sgatlin.config import load_config
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
 from sgatlin.nn.moe import MoeConfig
 from sgatlin.nn.peer import PeerConfig
@@ -184,6 +185,14 @@ def test_xla_counts_nearly_the_same(layer):
         expected += (E - 1) * L * 6 * K_E * D * F  # it counts each row with every expert
     # It adds what is elementwise, which is no small part of a model as narrow as this.
     assert 1 < xla_forward_flops(config, long) / expected < 1.6
+
+
+@pytest.mark.parametrize("spec", ["tinystories", "tinystories:spark", "slimpajama:peer-s4"])
+def test_at_real_sizes_xla_counts_a_few_percent_more(spec):
+    config = load_config(spec)
+    seq_len = config.data.seq_len
+    ratio = xla_forward_flops(config.model, seq_len) / forward_flops(config.model, seq_len).full
+    assert 1 < ratio < 1.05
 
 
 def test_a_budget_pays_for_so_many_steps():
