@@ -251,8 +251,11 @@ def test_damaged_data_set_is_told(tmp_path, name):
             use(out)
 
 
-def test_missing_data_set_tells_how_to_prepare_it(tmp_path):
-    with pytest.raises(UserError, match=r"sgatlin prepare storyworld --out .*absent"):
+def test_a_missing_data_set_tells_what_it_must_hold(tmp_path):
+    message = (
+        r"no prepared data at .*absent: it must hold the token stores `train` and `validation`"
+    )
+    with pytest.raises(UserError, match=message):
         split_stores(tmp_path / "absent")
 
 
