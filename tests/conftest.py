@@ -27,6 +27,14 @@ jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent 
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The quick tests compute little and compile much: code for them need not be fast."""
+    if "not slow" in config.option.markexpr:
+        level = " --xla_backend_optimization_level=0"
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + level
+
+
 _COMPILED: dict[Any, Any] = {}
 
 
