@@ -33,8 +33,8 @@ SMALL = {
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STEPS = 20
 
-# Between JAX 0.10.2, 0.11.2 and 0.12 the largest relative difference was 2e-5, of spark, whose units
-# near the threshold fire or not by rounding, and below 1e-6 of the others.
+# Between JAX 0.10.2, 0.11.2 and 0.12 the largest relative difference was 2e-5, of spark, whose
+# units near the threshold fire or not by rounding, and below 1e-6 of the others.
 TOLERANCE = 5e-5
 
 # Every layer once, and of the other configs, which use the same layers, the first.
