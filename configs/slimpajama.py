@@ -4,7 +4,7 @@
 Each trains for as many steps as `FLOPS` pay for.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 from sgatlin.config import Config, DataConfig, Prepared, TrainConfig
 from sgatlin.nn.transformer import TransformerConfig
@@ -29,7 +29,6 @@ def slimpajama(layer: str, scale: float) -> Config:
         feed_forward=ladder_layers(scale)[layer],
     )
     steps = steps_for(FLOPS, model, seq_len=SEQ_LEN, batch_size=BATCH_SIZE)
-    warmup_steps = 1000 if steps >= 5000 else 100
     return Config(
         name=f"slimpajama-{layer}-s{scale:g}",
         model=model,
@@ -39,7 +38,7 @@ def slimpajama(layer: str, scale: float) -> Config:
             batch_size=BATCH_SIZE,
         ),
         optimizer=OptimizerConfig(
-            learning_rate=1e-3, schedule=StableDecaySchedule(warmup_steps=warmup_steps)
+            learning_rate=1e-3, schedule=StableDecaySchedule(warmup_steps=1000)
         ),
         train=TrainConfig(steps=steps, accumulate=16, eval_every=500, eval_tokens=2**20),
         checkpoint=CheckpointConfig(every_steps=500),
@@ -47,11 +46,7 @@ def slimpajama(layer: str, scale: float) -> Config:
     )
 
 
-def variant(layer: str, scale: float) -> Callable[[], Config]:
-    return lambda: slimpajama(layer, scale)
-
-
 LAYERS = tuple(ladder_layers(DEFAULT_SCALE))
-VARIANTS = {layer: variant(layer, DEFAULT_SCALE) for layer in LAYERS} | {
-    f"{layer}-s{scale:g}": variant(layer, scale) for layer in LAYERS for scale in SCALES
+VARIANTS = {layer: partial(slimpajama, layer, DEFAULT_SCALE) for layer in LAYERS} | {
+    f"{layer}-s{scale:g}": partial(slimpajama, layer, scale) for layer in LAYERS for scale in SCALES
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The default: a small model of the built-in story world, minutes on two CPU cores."""
 
-from collections.abc import Callable
+from functools import partial
 
 from sgatlin.config import Config, DataConfig, LogConfig, StoryWorld, TrainConfig
 from sgatlin.nn.feed_forward import FeedForwardConfig
@@ -31,11 +31,7 @@ def storyworld(name: str, feed_forward: FeedForwardConfig) -> Config:
     )
 
 
-def variant(name: str, feed_forward: FeedForwardConfig) -> Callable[[], Config]:
-    return lambda: storyworld("story" if name == "sgatlin" else f"story-{name}", feed_forward)
-
-
 VARIANTS = {
-    name: variant(name, feed_forward)
+    name: partial(storyworld, "story" if name == "sgatlin" else f"story-{name}", feed_forward)
     for name, feed_forward in layers(D_MODEL, n_channels=4, n_neurons=256).items()
 }

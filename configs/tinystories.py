@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's model for TinyStories, with each layer of the comparison: one epoch."""
 
-from collections.abc import Callable
+from functools import partial
 
 from sgatlin.config import Config, DataConfig, Prepared, TrainConfig
 from sgatlin.nn.feed_forward import FeedForwardConfig
@@ -35,11 +35,7 @@ def tinystories(name: str, feed_forward: FeedForwardConfig) -> Config:
     )
 
 
-def variant(name: str, feed_forward: FeedForwardConfig) -> Callable[[], Config]:
-    return lambda: tinystories(name, feed_forward)
-
-
 VARIANTS = {
-    name: variant(name, feed_forward)
+    name: partial(tinystories, name, feed_forward)
     for name, feed_forward in layers(D_MODEL, n_channels=8, n_neurons=1024).items()
 }

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from sgatlin.nn.norm import RMSNorm
 from sgatlin.nn.roles import Matrix
+from sgatlin.ops.dtypes import sum_dtype
 
 ROPE_BASE = 10_000.0
 
@@ -71,7 +72,7 @@ def causal_attention(
         "bthd,bshd->bhts",
         query_BTHA,
         key_BSHA,
-        preferred_element_type=jnp.promote_types(query_BTHA.dtype, jnp.float32),
+        preferred_element_type=sum_dtype(query_BTHA),
     ) / jnp.sqrt(query_BTHA.shape[-1]).astype(jnp.float32)
     visible_TS = jnp.arange(key_BSHA.shape[1]) <= positions_T[:, None]
     weights_BHTS = jax.nn.softmax(jnp.where(visible_TS, scores_BHTS, -jnp.inf), axis=-1)

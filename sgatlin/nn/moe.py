@@ -23,6 +23,7 @@ from sgatlin.errors import UserError
 from sgatlin.nn.gates import Gates, LayerOutput, choose_gates
 from sgatlin.nn.mlp import swiglu
 from sgatlin.nn.roles import Balance, Bias, Expert, Router
+from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.grouped import Implementation, grouped_matmul
 from sgatlin.ops.grouped.rows import add_group_bias, combine, group_sizes, sort_by_group, spread
 from sgatlin.ops.product_topk import topk
@@ -186,7 +187,7 @@ def router_logits(params: Mapping[str, Any], x_TD: Float[Array, "T D"]) -> Float
     Input and weights are widened too (Switch Transformer's selective precision, arXiv 2101.03961,
     section 2.4): it costs little, and narrow logits tie.
     """
-    dtype = _wide(x_TD)
+    dtype = sum_dtype(x_TD)
     logits_TE = x_TD.astype(dtype) @ params["router"].astype(dtype)
     return logits_TE + params["router_bias"].astype(dtype) if "router_bias" in params else logits_TE
 
@@ -254,12 +255,8 @@ def shared_experts(params: Mapping[str, Any], x_TD: Float[Array, "T D"]) -> Floa
     )
     both_TSF = jnp.einsum("td,sdf->tsf", x_TD, w_in) + b_in
     hidden_TSF = swiglu(*jnp.split(both_TSF, 2, axis=-1))
-    y_TD = jnp.einsum("tsf,sfd->td", hidden_TSF, w_out, preferred_element_type=_wide(x_TD))
+    y_TD = jnp.einsum("tsf,sfd->td", hidden_TSF, w_out, preferred_element_type=sum_dtype(x_TD))
     return y_TD + b_out.sum(axis=0, dtype=y_TD.dtype)
-
-
-def _wide(x: Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _log_affinity(logits_TE: Array, config: MoeConfig) -> Array:

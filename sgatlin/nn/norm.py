@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sgatlin.nn.roles import Scale
+from sgatlin.ops.dtypes import sum_dtype
 
 EPSILON = 1e-6
 
@@ -23,6 +24,6 @@ class RMSNorm(nnx.Module):
 
 def rms_normalised(x: Float[Array, "... D"], scale: Float[Array, " D"]) -> Float[Array, "... D"]:
     """x / rms(x) * scale over the last axis, computed in fp32, returned in x's type."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(sum_dtype(x))
     mean_square = jnp.mean(wide**2, axis=-1, keepdims=True)
     return (wide * jax.lax.rsqrt(mean_square + EPSILON) * scale).astype(x.dtype)

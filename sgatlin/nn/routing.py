@@ -24,6 +24,7 @@ from sgatlin.nn.gates import Gates, choice_counts
 from sgatlin.nn.norm import rms_normalised
 from sgatlin.nn.roles import Router as RouterParam
 from sgatlin.nn.roles import Scale
+from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.product_topk import product_topk, topk
 
 RouterKind = Literal["product_dense", "dense", "key_value", "product_key_value"]
@@ -130,7 +131,7 @@ def key_scores(
     query = jnp.einsum("...d,hcdq->...hcq" if per_channel else "...d,dq->...q", x, params["query"])
     if config.query_norm:
         query = rms_normalised(query, params["query_scale"])
-    (halves, side), wide = key_shape(config), jnp.promote_types(x.dtype, jnp.float32)
+    (halves, side), wide = key_shape(config), sum_dtype(x)
     if per_channel:
         scores = jnp.einsum(
             "...hcq,hcmq->...hcm", query, params["key"], preferred_element_type=wide

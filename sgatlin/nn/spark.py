@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from sgatlin.errors import UserError
 from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.roles import Matrix
+from sgatlin.ops.dtypes import sum_dtype
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def statistical_topk(x: Float[Array, "... F"], k: int) -> Float[Array, "... F"]:
     Of normal entries k are above it, on average. Mean and deviation are fp32, and have gradients.
     """
     quantile = statistics.NormalDist().inv_cdf(1 - k / x.shape[-1])
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(sum_dtype(x))
     mean = wide.mean(axis=-1, keepdims=True)
     deviation = jnp.sqrt(jnp.mean((wide - mean) ** 2, axis=-1, keepdims=True) + 1e-12)
     return jnp.maximum(wide - (mean + quantile * deviation), 0).astype(x.dtype)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's ladder has the sizes of its table, and the shipped configs are on it."""
 
-import dataclasses
-
 import pytest
 
 from sgatlin.config import load_config
@@ -59,7 +57,7 @@ def test_a_run_of_the_ladder_spends_its_budget():
 
 def test_the_papers_settings():
     config = load_config("slimpajama:sgatlin-s4")
-    assert config == dataclasses.replace(load_config("slimpajama"))
+    assert config == load_config("slimpajama")
     assert (config.data.seq_len, config.data.batch_size) == (2048, 128)
     optimizer = config.optimizer
     # A weight decay of 1e-4 a step at the peak rate.
@@ -67,11 +65,6 @@ def test_the_papers_settings():
     assert (optimizer.learning_rate, optimizer.clip_norm) == (1e-3, 1.0)
     assert (optimizer.b1, optimizer.b2) == (0.9, 0.999)
     assert (optimizer.schedule.warmup_steps, optimizer.schedule.decay_fraction) == (1000, 0.2)
-    # Fewer warm-up steps where there are fewer than 5,000 of all.
-    few = [load_config(f"slimpajama:{layer}-s8") for layer in ("moe", "peer", "mlp")]
-    for config in few:
-        expected = 1000 if config.train.steps >= 5000 else 100
-        assert config.optimizer.schedule.warmup_steps == expected
 
     tinystories = load_config("tinystories")
     assert tinystories.model.feed_forward == SgatlinConfig(

@@ -18,8 +18,8 @@ from typing import Literal, get_args
 import jax
 from jaxtyping import Array, Float, Int
 
+from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.grouped import blocks, loop, ragged, reference, tokamax
-from sgatlin.ops.grouped.reference import sum_dtype
 
 Implementation = Literal["reference", "loop", "blocks", "ragged_dot", "tokamax"]
 _MODULES: dict[Implementation, ModuleType] = {

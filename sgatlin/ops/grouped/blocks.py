@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from sgatlin.ops.grouped.reference import sum_dtype
+from sgatlin.ops.dtypes import sum_dtype
 
 # Rows of a block; None for a quarter of a group's mean, within these limits. Fewer waste less of
 # each group's last block, more copy fewer matrices.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from sgatlin.ops.grouped.reference import sum_dtype
+from sgatlin.ops.dtypes import sum_dtype
 
 # Rows of a block. Fewer waste less of each group's last block, more keep the matmul efficient.
 BLOCK_ROWS = 64

@@ -7,7 +7,7 @@ R rows sorted by group, E groups, D and F widths.
 import jax
 from jaxtyping import Array, Float, Int
 
-from sgatlin.ops.grouped.reference import sum_dtype
+from sgatlin.ops.dtypes import sum_dtype
 
 # Rows are what is summed over, and cut into groups.
 OUTER = jax.lax.RaggedDotDimensionNumbers(

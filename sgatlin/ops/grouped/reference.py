@@ -7,6 +7,8 @@ R rows sorted by group, E groups, D and F widths.
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from sgatlin.ops.dtypes import sum_dtype
+
 
 def matmul(
     x_RD: Float[Array, "R D"], w_EDF: Float[Array, "E D F"], group_sizes_E: Int[Array, " E"]
@@ -31,8 +33,3 @@ def group_mask(group_sizes_E: Int[Array, " E"], n_rows: int) -> Bool[Array, "{n_
     ends_E = jnp.cumsum(group_sizes_E)
     row_R1 = jnp.arange(n_rows)[:, None]
     return (row_R1 >= ends_E - group_sizes_E) & (row_R1 < ends_E)
-
-
-def sum_dtype(operand: Array) -> jnp.dtype:
-    """What sums are accumulated in: fp32, or the operand's type where that is wider."""
-    return jnp.promote_types(operand.dtype, jnp.float32)

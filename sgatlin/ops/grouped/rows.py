@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from sgatlin.ops.grouped.reference import sum_dtype
+from sgatlin.ops.dtypes import sum_dtype
 
 
 class Sorting(NamedTuple):

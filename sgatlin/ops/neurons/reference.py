@@ -7,6 +7,8 @@ T tokens, P rows chosen by each, R rows of the table, D width.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from sgatlin.ops.dtypes import sum_dtype
+
 
 def gather_dot(
     x_TD: Float[Array, "T D"], indices_TP: Int[Array, "T P"], table_RD: Float[Array, "R D"]
@@ -36,8 +38,3 @@ def scatter_outer(
     dtype = sum_dtype(x_TD)
     outer_TPD = a_TP[:, :, None].astype(dtype) * x_TD[:, None, :].astype(dtype)
     return jnp.zeros((n_rows, x_TD.shape[-1]), dtype).at[indices_TP].add(outer_TPD)
-
-
-def sum_dtype(operand: Array) -> jnp.dtype:
-    """What sums are accumulated in: fp32, or the operand's type where that is wider."""
-    return jnp.promote_types(operand.dtype, jnp.float32)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from sgatlin.ops.neurons.reference import sum_dtype
+from sgatlin.ops.dtypes import sum_dtype
 
 # Elements of the (t, P, D) block of one chunk: 1 MiB of fp32 fits a core's cache; accelerators
 # want enough work to fill the chip.
