@@ -18,8 +18,9 @@ import grain
 import numpy as np
 
 from sgatlin.input.pipeline import train_batches
-from sgatlin.input.store import StoreWriter, TokenStore
+from sgatlin.input.store import TokenStore
 from sgatlin.input.tokenizer import train_bpe
+from sgatlin.input.write import StoreWriter
 
 # (seq_len, batch_size): some 8 k to 64 k tokens a batch, as in training.
 SHAPES = ((128, 64), (128, 512), (256, 32), (256, 256), (1024, 32), (2048, 32))

@@ -119,7 +119,7 @@ class PrepareCommand:
     """Which stories."""
 
     def __call__(self) -> None:
-        from sgatlin.input.prepare import prepare_storyworld
+        from sgatlin.input.storyworld.prepare import prepare_storyworld
 
         prepare_storyworld(
             self.out,

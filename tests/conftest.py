@@ -41,7 +41,7 @@ _COMPILED: dict[Any, Any] = {}
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> "Config":
     """A config that trains in a second, its data prepared."""
-    from sgatlin.input.prepare import prepare_storyworld
+    from sgatlin.input.storyworld.prepare import prepare_storyworld
     from tests.toy import toy_config
 
     config = toy_config(tmp_path_factory.mktemp("toy") / "storyworld")

@@ -18,7 +18,7 @@ import pytest
 from sgatlin.cli import COMMANDS, main, run_command
 from sgatlin.config import Config, load_config
 from sgatlin.errors import RunStopped
-from sgatlin.input.prepare import prepare_storyworld
+from sgatlin.input.storyworld.prepare import prepare_storyworld
 from sgatlin.scaling.flops import n_parameters
 from sgatlin.train.loop import Trainer
 from sgatlin.train.memory import training_memory

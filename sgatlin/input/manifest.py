@@ -2,6 +2,7 @@
 """The manifest of a token store: what it holds, with size and hash of every file."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,13 +35,38 @@ class ShardFile(_Record):
 
 
 class Shard(_Record):
-    """Whole documents: their tokens, and where each starts."""
+    """Whole documents, of one set where the text has sets: their tokens, and where each starts."""
 
     n_tokens: pydantic.PositiveInt
     n_documents: pydantic.PositiveInt
     n_bytes: pydantic.NonNegativeInt
+    set: str | None = None
     tokens: ShardFile
     documents: ShardFile
+
+
+class Counts(_Record):
+    """How much text there is; `n_bytes` is UTF-8, `n_tokens` counts every bos."""
+
+    n_tokens: int
+    n_documents: int
+    n_bytes: int
+
+
+class InputFile(_Record):
+    """A file that was read; its path within the folder or repository that was named."""
+
+    file: str
+    size: pydantic.NonNegativeInt
+    sha256: str
+
+
+class BadRecord(_Record):
+    """What was skipped: `record` counts lines, rows or documents of a file from 1."""
+
+    file: str
+    record: pydantic.PositiveInt
+    reason: str
 
 
 class Manifest(_Record):
@@ -54,6 +80,13 @@ class Manifest(_Record):
     dtype: Literal["uint16", "uint32"]
     vocab_size: pydantic.PositiveInt
     tokenizer_hash: str
+    sets: dict[str, Counts] = {}
+    n_empty: pydantic.NonNegativeInt = 0
+    """Documents without text, which are left out."""
+    n_duplicates: pydantic.NonNegativeInt | None = None
+    """Documents whose text another one of the preparation has too, beyond the first of each."""
+    bad_records: tuple[BadRecord, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
     shards: Annotated[tuple[Shard, ...], pydantic.Field(min_length=1)]
 
     @pydantic.model_validator(mode="after")
@@ -65,10 +98,28 @@ class Manifest(_Record):
                 shard.n_documents * OFFSET_DTYPE.itemsize,
             ):
                 raise ValueError(f"counts and sizes of {shard.tokens.file} disagree")
-        for name in ("n_tokens", "n_documents", "n_bytes"):
-            if getattr(self, name) != sum(getattr(shard, name) for shard in self.shards):
+        total = count(self.shards)
+        for name in Counts.model_fields:
+            if getattr(self, name) != getattr(total, name):
                 raise ValueError(f"{name} is not the sum over the shards")
+        if self.sets != count_sets(self.shards):
+            raise ValueError("sets are not the sums over the shards")
         return self
+
+
+def count(shards: Iterable[Shard]) -> Counts:
+    """The sum over shards."""
+    shards = tuple(shards)
+    return Counts(**{name: sum(getattr(s, name) for s in shards) for name in Counts.model_fields})
+
+
+def count_sets(shards: Iterable[Shard]) -> dict[str, Counts]:
+    """The sums over the shards of each set, sorted by name; empty where there are no sets."""
+    by_set: dict[str, list[Shard]] = {}
+    for shard in shards:
+        if shard.set is not None:
+            by_set.setdefault(shard.set, []).append(shard)
+    return {name: count(by_set[name]) for name in sorted(by_set)}
 
 
 def read_manifest(path: Path) -> Manifest:

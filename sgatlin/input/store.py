@@ -3,16 +3,17 @@
 
 A store is a folder:
 
-    tokens-00000.bin     ids, little-endian uint16 or uint32; every document is preceded by bos
-    documents-00000.bin  where in its shard each document (its bos) starts, little-endian int64
+    tokens-NAME.bin      ids, little-endian uint16 or uint32; every document is preceded by bos
+    documents-NAME.bin   where in its shard each document (its bos) starts, little-endian int64
     tokenizer.json       what the ids mean
     manifest.json        counts, sizes and hashes; written last, so a folder with it is complete
 
-A document never spans two shards, so shards can be made and moved independently.
+A document never spans two shards, so shards can be made and moved independently. Where the text
+comes in sets (SlimPajama's), all documents of a shard are of one set, so that a set can be read by
+itself: `subset`.
 """
 
 import hashlib
-import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -21,15 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from sgatlin.errors import UserError
-from sgatlin.files import write_atomically
-from sgatlin.input.manifest import (
-    MANIFEST,
-    OFFSET_DTYPE,
-    Manifest,
-    Shard,
-    ShardFile,
-    read_manifest,
-)
+from sgatlin.input.manifest import OFFSET_DTYPE, Manifest, Shard, count, read_manifest
 from sgatlin.input.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
@@ -37,167 +30,28 @@ TOKENIZER = "tokenizer.json"
 _CHUNK_TOKENS = 1 << 22
 
 
-class StoreWriter:
-    """Writes a store, one document after another; a context manager.
-
-    Leaving the context normally writes the manifest; leaving it by an exception does not, and what
-    lies there is then no store.
-
-    Raises:
-      UserError: when the folder holds a complete store and `overwrite` is not set, and at the end
-        when there was no document.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        tokenizer: Tokenizer,
-        *,
-        source: str,
-        max_shard_tokens: int = 1 << 28,
-        overwrite: bool = False,
-    ):
-        """`source` says where the text comes from. A document over the limit gets its own shard."""
-        if (path / MANIFEST).exists() and not overwrite:
-            raise UserError(
-                f"{path} already holds a token store: remove it or choose another folder"
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        # The manifest goes first: from here on the folder is not a complete store.
-        for pattern in (MANIFEST, "tokens-*.bin", "documents-*.bin"):
-            for old in path.glob(pattern):
-                old.unlink()
-        self._path = path
-        self._tokenizer = tokenizer
-        self._source = source
-        self._max_shard_tokens = max_shard_tokens
-        self._dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
-        self._shards: list[Shard] = []
-        self._open: _ShardWriter | None = None
-
-    def add(self, ids: Sequence[int] | np.ndarray, n_bytes: int) -> None:
-        """Adds one document: its ids without bos, and the length of its text in UTF-8 bytes."""
-        tokens = np.empty(len(ids) + 1, dtype=np.int64)
-        tokens[0] = self._tokenizer.bos_id
-        tokens[1:] = ids
-        if tokens.min() < 0 or tokens.max() >= self._tokenizer.vocab_size:
-            raise ValueError(f"a token id is outside 0..{self._tokenizer.vocab_size - 1}")
-        if self._open and self._open.n_tokens + len(tokens) > self._max_shard_tokens:
-            self._close_shard()
-        if self._open is None:
-            self._open = _ShardWriter(self._path, len(self._shards))
-        self._open.add(tokens.astype(self._dtype), n_bytes)
-
-    def close(self) -> None:
-        """Completes the store; the context manager calls it."""
-        self._close_shard()
-        if not self._shards:
-            raise UserError(f"no documents in {self._source}: nothing to write to {self._path}")
-        self._tokenizer.save(self._path / TOKENIZER)
-        manifest = Manifest(
-            source=self._source,
-            n_tokens=sum(shard.n_tokens for shard in self._shards),
-            n_documents=sum(shard.n_documents for shard in self._shards),
-            n_bytes=sum(shard.n_bytes for shard in self._shards),
-            dtype="uint16" if self._dtype.itemsize == 2 else "uint32",
-            vocab_size=self._tokenizer.vocab_size,
-            tokenizer_hash=self._tokenizer.hash,
-            shards=tuple(self._shards),
-        )
-        write_atomically(self._path / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
-
-    def _close_shard(self) -> None:
-        if self._open is not None:
-            self._shards.append(self._open.close())
-            self._open = None
-
-    def __enter__(self) -> "StoreWriter":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self.close()
-        finally:
-            if self._open is not None:
-                self._open.abandon()
-
-
-class _HashedFile:
-    """A new file, its size and hash counted while it is written."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._file = path.open("wb", buffering=1 << 20)
-        self._sha256 = hashlib.sha256()
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._sha256.update(data)
-        self._size += len(data)
-
-    def close(self) -> ShardFile:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        return ShardFile(file=self._path.name, size=self._size, sha256=self._sha256.hexdigest())
-
-    def abandon(self) -> None:
-        self._file.close()
-
-
-class _ShardWriter:
-    """One shard that is being written."""
-
-    def __init__(self, path: Path, index: int):
-        self._tokens = _HashedFile(path / f"tokens-{index:05d}.bin")
-        self._documents = _HashedFile(path / f"documents-{index:05d}.bin")
-        self.n_tokens = 0
-        self._n_documents = 0
-        self._n_bytes = 0
-
-    def add(self, tokens: np.ndarray, n_bytes: int) -> None:
-        self._documents.write(np.array(self.n_tokens, dtype=OFFSET_DTYPE).tobytes())
-        self._tokens.write(tokens.tobytes())
-        self.n_tokens += len(tokens)
-        self._n_documents += 1
-        self._n_bytes += n_bytes
-
-    def close(self) -> Shard:
-        return Shard(
-            n_tokens=self.n_tokens,
-            n_documents=self._n_documents,
-            n_bytes=self._n_bytes,
-            tokens=self._tokens.close(),
-            documents=self._documents.close(),
-        )
-
-    def abandon(self) -> None:
-        self._tokens.abandon()
-        self._documents.abandon()
-
-
 class TokenStore:
     """A complete store, memory-mapped; reading it from several threads is safe."""
 
-    def __init__(self, path: Path, manifest: Manifest):
-        """Use `open`."""
+    def __init__(self, path: Path, manifest: Manifest, shards: Sequence[Shard]):
+        """Use `open`, and `subset`."""
         self.path = path
         self.manifest = manifest
-        self.n_tokens = manifest.n_tokens
-        self.n_documents = manifest.n_documents
-        self.n_bytes = manifest.n_bytes
+        self.shards = tuple(shards)
+        self.counts = count(shards)
+        self.n_tokens, self.n_documents, self.n_bytes = (
+            self.counts.n_tokens,
+            self.counts.n_documents,
+            self.counts.n_bytes,
+        )
         self.vocab_size = manifest.vocab_size
         self.tokenizer_hash = manifest.tokenizer_hash
         self.dtype = np.dtype(manifest.dtype).newbyteorder("<")
-        self._tokens = [_map(path / shard.tokens.file, self.dtype) for shard in manifest.shards]
-        self._documents = [
-            _map(path / shard.documents.file, OFFSET_DTYPE) for shard in manifest.shards
-        ]
+        self._tokens = [_map(path / shard.tokens.file, self.dtype) for shard in shards]
+        self._documents = [_map(path / shard.documents.file, OFFSET_DTYPE) for shard in shards]
         # Tokens and documents before each shard.
-        self._token_base = [0, *accumulate(shard.n_tokens for shard in manifest.shards)]
-        self._document_base = [0, *accumulate(shard.n_documents for shard in manifest.shards)]
+        self._token_base = [0, *accumulate(shard.n_tokens for shard in shards)]
+        self._document_base = [0, *accumulate(shard.n_documents for shard in shards)]
 
     @classmethod
     def open(cls, path: Path) -> "TokenStore":
@@ -214,7 +68,20 @@ class TokenStore:
             if size != file.size:
                 found = "is missing" if size is None else f"has {size} bytes, not {file.size}"
                 raise UserError(f"{path / file.file} {found}: prepare it again")
-        return cls(path, manifest)
+        return cls(path, manifest, manifest.shards)
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the sets that the text comes in, sorted; empty if it has none."""
+        return tuple(self.manifest.sets)
+
+    def subset(self, name: str) -> "TokenStore":
+        """The documents of one set, as a store; UserError if there is no such set."""
+        if name not in self.manifest.sets:
+            known = ", ".join(self.sets) or "none"
+            raise UserError(f"{self.path} has no set {name!r}; its sets: {known}")
+        shards = [shard for shard in self.manifest.shards if shard.set == name]
+        return TokenStore(self.path, self.manifest, shards)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that made the ids."""
@@ -258,9 +125,7 @@ class TokenStore:
           UserError: naming the first file that is not as it was written.
         """
         bos_id = self.tokenizer().bos_id
-        for shard, tokens, starts in zip(
-            self.manifest.shards, self._tokens, self._documents, strict=True
-        ):
+        for shard, tokens, starts in zip(self.shards, self._tokens, self._documents, strict=True):
             for file in (shard.tokens, shard.documents):
                 with (self.path / file.file).open("rb") as stream:
                     if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
@@ -275,6 +140,23 @@ class TokenStore:
             ordered = starts[0] == 0 and (np.diff(starts) > 0).all() and starts[-1] < len(tokens)
             if not (ordered and (tokens[starts] == bos_id).all()):
                 raise UserError(f"{self.path / shard.documents.file} does not fit its tokens")
+
+
+def split_stores(path: Path) -> tuple[TokenStore, TokenStore]:
+    """The train and validation stores of a prepared data set: a folder that holds both.
+
+    Raises:
+      UserError: when they are missing, incomplete, or of two tokenizers.
+    """
+    if not path.is_dir():
+        raise UserError(
+            f"no prepared data at {path}: make it with `sgatlin prepare`; a dry run and "
+            "`sgatlin cost` need none"
+        )
+    train, validation = TokenStore.open(path / "train"), TokenStore.open(path / "validation")
+    if train.tokenizer_hash != validation.tokenizer_hash:
+        raise UserError(f"{path}: train and validation were made with different tokenizers")
+    return train, validation
 
 
 def _map(path: Path, dtype: np.dtype) -> np.ndarray:

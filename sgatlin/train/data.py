@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sgatlin.config import Config, StoryWorld
 from sgatlin.errors import UserError
-from sgatlin.input.prepare import prepare_storyworld, split_stores
-from sgatlin.input.store import TokenStore
+from sgatlin.input.store import TokenStore, split_stores
+from sgatlin.input.storyworld.prepare import prepare_storyworld
 from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.train.run import RunDirectory
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sgatlin.config import Config, configs_folder, load_config, load_variants
-from sgatlin.input.prepare import prepare_storyworld
 from sgatlin.input.store import TokenStore
+from sgatlin.input.storyworld.prepare import prepare_storyworld
 from sgatlin.train.loop import Trainer, TrainOptions
 
 VARIANTS = tuple(load_variants(configs_folder() / "storyworld.py"))

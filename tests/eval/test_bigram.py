@@ -9,8 +9,9 @@ import pytest
 
 from sgatlin.eval.bigram import bigram_perplexity
 from sgatlin.input.pipeline import Batch
-from sgatlin.input.store import StoreWriter, TokenStore
+from sgatlin.input.store import TokenStore
 from sgatlin.input.tokenizer import train_bpe
+from sgatlin.input.write import StoreWriter
 
 V = 257
 DOCUMENTS = [[5, 6, 5, 6, 7], [6, 5, 5], [9]]

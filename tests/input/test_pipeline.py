@@ -21,8 +21,9 @@ from sgatlin.input.pipeline import (
     shuffled_window,
     train_batches,
 )
-from sgatlin.input.store import StoreWriter, TokenStore
+from sgatlin.input.store import TokenStore
 from sgatlin.input.tokenizer import train_bpe
+from sgatlin.input.write import StoreWriter
 
 SEQ_LEN = 16
 N_TOKENS = 1000  # 62 windows, 7 tokens left over

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from sgatlin.errors import UserError
-from sgatlin.input.store import StoreWriter, TokenStore
+from sgatlin.input.store import TokenStore
 from sgatlin.input.tokenizer import END_OF_TEXT, Tokenizer, train_bpe
+from sgatlin.input.write import StoreWriter
 
 DOCUMENTS = [[5, 6, 7], [], [8], [9, 10, 11, 12, 13, 14], [256], [1, 2]]
 

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Preparation: from texts to token stores on disk.
-
-A prepared data set is a folder with a store `train` and a store `validation` of the same tokenizer;
-the story world's also holds `preparation.json`, the arguments that it was made with.
-"""
+"""The story world as a prepared data set: its stores, and what they were made with."""
 
 import contextlib
 import dataclasses
@@ -14,61 +10,24 @@ import math
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sgatlin.errors import UserError
 from sgatlin.files import write_atomically
 from sgatlin.input import storyworld
-from sgatlin.input.store import StoreWriter, TokenStore
-from sgatlin.input.tokenizer import Tokenizer, train_bpe
+from sgatlin.input.store import split_stores
+from sgatlin.input.tokenizer import train_bpe
+from sgatlin.input.write import write_store
 
 PREPARATION = "preparation.json"
 LEXICON = "lexicon.json"
 FACTS = "facts.json"
 _MEGABYTE = 1_000_000
 _TOKENIZER_MEGABYTES = 4.0
-_CHUNK_DOCUMENTS = 1024
 # An unfinished folder of this age was left by a run that was killed.
 _STALE_SECONDS = 24 * 3600
-
-
-def write_store(
-    path: Path,
-    texts: Iterable[str],
-    tokenizer: Tokenizer,
-    *,
-    source: str,
-    max_shard_tokens: int = 1 << 28,
-    overwrite: bool = False,
-) -> TokenStore:
-    """Encodes texts, one document each, into a store; arguments and errors as `StoreWriter`'s."""
-    texts = iter(texts)
-    with StoreWriter(
-        path, tokenizer, source=source, max_shard_tokens=max_shard_tokens, overwrite=overwrite
-    ) as writer:
-        while chunk := list(itertools.islice(texts, _CHUNK_DOCUMENTS)):
-            for text, ids in zip(chunk, tokenizer.encode_batch(chunk), strict=True):
-                writer.add(ids, len(text.encode()))
-    return TokenStore.open(path)
-
-
-def split_stores(path: Path) -> tuple[TokenStore, TokenStore]:
-    """The train and validation stores of a prepared data set.
-
-    Raises:
-      UserError: when they are missing, incomplete, or of two tokenizers.
-    """
-    if not path.is_dir():
-        raise UserError(
-            f"no prepared data at {path}: it must hold the token stores `train` and `validation` "
-            "(sgatlin.input.store.StoreWriter writes them); a dry run and `sgatlin cost` need none"
-        )
-    train, validation = TokenStore.open(path / "train"), TokenStore.open(path / "validation")
-    if train.tokenizer_hash != validation.tokenizer_hash:
-        raise UserError(f"{path}: train and validation were made with different tokenizers")
-    return train, validation
 
 
 def prepare_storyworld(

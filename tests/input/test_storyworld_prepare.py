@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from sgatlin.errors import UserError
-from sgatlin.input import prepare
-from sgatlin.input.prepare import prepare_storyworld, split_stores, write_store
-from sgatlin.input.store import TokenStore
-from sgatlin.input.storyworld import Fact
+from sgatlin.input.store import TokenStore, split_stores
+from sgatlin.input.storyworld import Fact, prepare
+from sgatlin.input.storyworld.prepare import prepare_storyworld
 from sgatlin.input.tokenizer import train_bpe
+from sgatlin.input.write import write_store
 
 ARGUMENTS = {"train_megabytes": 0.05, "validation_megabytes": 0.01, "vocab_size": 300, "seed": 3}
 WORDS = ["the", "slow", "turtle", "was", "happy", "under", "a", "big", "tree"]
@@ -186,14 +186,14 @@ def test_killed_preparation_completes_at_the_next_start(tmp_path):
     program = (
         "import sys, pathlib\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import test_prepare\n"
-        "test_prepare.prepare.storyworld = test_prepare.Stories(fail_after=200)\n"
-        "test_prepare.prepare_quietly(pathlib.Path(sys.argv[1]))\n"
+        "import test_storyworld_prepare as test\n"
+        "test.prepare.storyworld = test.Stories(fail_after=200)\n"
+        "test.prepare_quietly(pathlib.Path(sys.argv[1]))\n"
     )
     out = tmp_path / "world"
     killed = subprocess.run(
         [sys.executable, "-c", program, str(out)],
-        cwd=Path(prepare.__file__).parents[2],
+        cwd=Path(prepare.__file__).parents[3],
         timeout=60,
         check=False,
     )
@@ -252,9 +252,7 @@ def test_damaged_data_set_is_told(tmp_path, name):
 
 
 def test_a_missing_data_set_tells_what_it_must_hold(tmp_path):
-    message = (
-        r"no prepared data at .*absent: it must hold the token stores `train` and `validation`"
-    )
+    message = r"no prepared data at .*absent: make it with `sgatlin prepare`"
     with pytest.raises(UserError, match=message):
         split_stores(tmp_path / "absent")
 
