@@ -200,9 +200,7 @@ def test_killed_preparation_completes_at_the_next_start(tmp_path):
     assert killed.returncode == -signal.SIGKILL
     (left_over,) = tmp_path.iterdir()  # hidden, and not `out`
     assert left_over.name.startswith(".world.")
-    with pytest.raises(
-        UserError, match=r"^no prepared data at .*world: it must hold the token stores"
-    ):
+    with pytest.raises(UserError, match=r"^no prepared data at .*world: make it with"):
         split_stores(out)
     day = 24 * 3600
     os.utime(left_over, times=(left_over.stat().st_mtime - 2 * day,) * 2)
