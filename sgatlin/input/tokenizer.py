@@ -23,7 +23,7 @@ class Tokenizer:
     """A byte-level BPE with one special token, which precedes every document.
 
     Its identity is its JSON: `hash` is the SHA-256 of that in canonical form (sorted keys, no
-    white space), taken as it was saved and not as the library at hand would write it again.
+    white space), `json`, taken as it was saved and not as the library at hand would write it again.
     """
 
     def __init__(self, tokenizer_json: str):
@@ -36,16 +36,19 @@ class Tokenizer:
             raise ValueError("it is not a byte-level tokenizer")
         bos_id = self._tokenizer.token_to_id(END_OF_TEXT)
         if bos_id is None:
-            raise ValueError(f"it has no {END_OF_TEXT} token")
+            raise ValueError(
+                f"it has no {END_OF_TEXT} token, which has to precede every document: "
+                "add it to its vocabulary and its added_tokens, as a special one"
+            )
         # Documents are data: one that contains the words "<|endoftext|>" does not end there.
         self._tokenizer.encode_special_tokens = True
-        self._json = json.dumps(
+        self.json: str = json.dumps(
             json.loads(tokenizer_json), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         self._pieces = _pieces(self._tokenizer.get_vocab(), bos_id)
         self.bos_id: int = bos_id
         self.vocab_size: int = len(self._pieces)
-        self.hash: str = hashlib.sha256(self._json.encode()).hexdigest()
+        self.hash: str = hashlib.sha256(self.json.encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens, whatever the text contains."""
@@ -69,7 +72,7 @@ class Tokenizer:
         return np.array([len(piece) for piece in self._pieces], dtype=np.int32)
 
     def save(self, path: Path) -> None:
-        path.write_text(self._json, encoding="utf-8")
+        path.write_text(self.json, encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -125,16 +128,21 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(tokenizer.to_str())
 
 
-def _pieces(vocab: dict[str, int], bos_id: int) -> list[bytes]:
-    """The bytes that each id stands for, none for the special one.
+def byte_alphabet() -> dict[str, int]:
+    """The byte that each character of a byte-level vocabulary (GPT-2's) stands for.
 
-    Byte-level vocabularies (GPT-2's) write a byte as one character: the printable ones of Latin-1
-    as themselves, the other 68, in order, as the characters from U+0100.
+    The printable ones of Latin-1 stand for themselves, the characters from U+0100 for the other
+    68, in order.
     """
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     printable = {character: ord(character) for character in alphabet if ord(character) < 256}
     others = sorted(set(range(256)) - set(printable.values()))
-    to_byte = printable | dict(zip(alphabet[len(printable) :], others, strict=True))
+    return printable | dict(zip(alphabet[len(printable) :], others, strict=True))
+
+
+def _pieces(vocab: dict[str, int], bos_id: int) -> list[bytes]:
+    """The bytes that each id stands for, none for the special one."""
+    to_byte = byte_alphabet()
     pieces = [b""] * (max(vocab.values()) + 1)
     for token, token_id in vocab.items():
         if token_id == bos_id:
