@@ -14,7 +14,9 @@ import numpy as np
 import tyro
 
 from benchmarks.equal_flops import result
+from sgatlin.cli import run_command
 from sgatlin.config import Config, load_config
+from sgatlin.errors import require_one_of
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.usage import UsageConfig
@@ -49,6 +51,8 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    for name in arguments.remedies:
+        require_one_of(REMEDIES, remedies=name)
     seeds = " / ".join(map(str, arguments.seeds))
     lines = [
         "# Neurons that die, and what keeps them alive",
@@ -112,4 +116,4 @@ def last_report(run: RunDirectory) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_command(lambda: main(tyro.cli(Arguments)))

@@ -15,7 +15,9 @@ from typing import Any
 
 import tyro
 
+from sgatlin.cli import run_command
 from sgatlin.config import Config, configs_folder, load_config, load_variants
+from sgatlin.errors import require_one_of
 from sgatlin.scaling.flops import count_parameters, steps_for, training_flops
 from sgatlin.train.loop import Trainer, TrainOptions
 from sgatlin.train.run import RunDirectory
@@ -38,6 +40,8 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    for variant in arguments.variants:
+        require_one_of(VARIANTS, variants=variant)
     rows = []
     for variant in arguments.variants:
         results = []
@@ -112,4 +116,4 @@ def table(rows: list[tuple[float, str, list[dict[str, Any]]]], arguments: Argume
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_command(lambda: main(tyro.cli(Arguments)))

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from sgatlin.cli import run_command
+from sgatlin.errors import require_at_least
 from sgatlin.ops.grouped import Implementation, blocks, grouped_matmul, loop
 
 
@@ -42,6 +44,12 @@ class Shape:
     """Rows of a block to try, for `loop` and `blocks`."""
     json: Path | None = None
     """Also write the medians here."""
+
+    def __post_init__(self) -> None:
+        require_at_least(1, tokens=self.tokens, top_k=self.top_k, n_experts=self.n_experts)
+        require_at_least(1, d_model=self.d_model, d_hidden=self.d_hidden, repeats=self.repeats)
+        for rows in self.block_rows:
+            require_at_least(1, block_rows=rows)
 
 
 def main(shape: Shape) -> None:
@@ -121,4 +129,4 @@ def milliseconds(compiled: Callable[..., Any], arguments: tuple[Any, ...], repea
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Shape))
+    run_command(lambda: main(tyro.cli(Shape)))

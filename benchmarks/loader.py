@@ -17,6 +17,7 @@ from pathlib import Path
 import grain
 import numpy as np
 
+from sgatlin.cli import run_command
 from sgatlin.input.pipeline import train_batches
 from sgatlin.input.store import TokenStore
 from sgatlin.input.tokenizer import train_bpe
@@ -76,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib
 import tyro
 
+from sgatlin.cli import run_command
+from sgatlin.errors import UserError, require_one_of
 from sgatlin.train.run import RunDirectory
 
 matplotlib.use("Agg")
@@ -30,9 +32,13 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    endings = figure.canvas.get_supported_filetypes()
+    require_one_of(endings, out=arguments.out.suffix.removeprefix("."))
     for number, path in enumerate(arguments.runs):
         run = RunDirectory.open(path)
         config = run.config()
+        if not run.result_file.exists():
+            raise UserError(f"{path} has no result yet: train it to its end first")
         rows = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
         train = [(row["tokens"], row["loss"]) for row in rows if "loss" in row]
         validation = [
@@ -59,4 +65,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    run_command(lambda: main(tyro.cli(Arguments)))

@@ -15,6 +15,9 @@ from typing import Any
 import jax
 import tyro
 
+from sgatlin.cli import run_command
+from sgatlin.errors import require_at_least
+from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.ops.neurons import reference, xla
 from sgatlin.ops.product_topk import product_topk, topk
 
@@ -31,6 +34,11 @@ class Shape:
     repeats: int = 20
     json: Path | None = None
     """Also write the medians here."""
+
+    def __post_init__(self) -> None:
+        require_at_least(1, tokens=self.tokens, d_model=self.d_model, repeats=self.repeats)
+        # What a layer cannot have is not timed.
+        SgatlinConfig(n_channels=self.n_channels, n_neurons=self.n_neurons, top_k=self.top_k)
 
 
 def main(shape: Shape) -> None:
@@ -90,4 +98,4 @@ def _milliseconds(fn: Callable[..., Any], arguments: tuple[Any, ...], repeats: i
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Shape))
+    run_command(lambda: main(tyro.cli(Shape)))

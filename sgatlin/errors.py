@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one exception for bad input."""
+"""The exceptions for bad input and stopped runs, and the checks that many configs share."""
+
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -14,3 +16,18 @@ class RunStopped(Exception):
 
     The command line prints the line and exits with 1.
     """
+
+
+def require_at_least(least: int, **values: float | None) -> None:
+    """Raises UserError for the first value below `least`, or not a number; None is no value."""
+    for name, value in values.items():
+        if value is not None and not value >= least:
+            raise UserError(f"{name}={value} must be at least {least}")
+
+
+def require_one_of(choices: Iterable[str], **values: str) -> None:
+    """Raises UserError for the first value that is not one of `choices`, listing them."""
+    choices = tuple(choices)
+    for name, value in values.items():
+        if value not in choices:
+            raise UserError(f"{name}={value!r} is not one of {', '.join(choices)}")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
 from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.nn.attention import Cache
 from sgatlin.nn.transformer import TransformerConfig, abstract_model, bind
@@ -32,10 +32,8 @@ class Sampling:
     """Draw from the fewest likeliest tokens whose probabilities add up to this."""
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise UserError(f"temperature={self.temperature} must be at least 0")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k={self.top_k} must be at least 1")
+        require_at_least(0, temperature=self.temperature)
+        require_at_least(1, top_k=self.top_k)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"top_p={self.top_p} must be above 0 and at most 1")
 

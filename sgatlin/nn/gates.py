@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from sgatlin.ops.grouped.rows import group_sizes
+
 
 class Gates(NamedTuple):
     """Which neurons a router chose for each token, and how strongly: the token's circuit."""
@@ -68,5 +70,4 @@ def choice_counts(gates: Gates, pool_shape: tuple[int, int]) -> Int[Array, "tabl
     rows = jnp.clip(gates.indices, 0, n_neurons - 1)  # as layers do with given ones
     if n_tables > 1:
         rows += n_neurons * jnp.arange(n_tables)[:, None]
-    counts = jnp.zeros((n_tables * n_neurons,), jnp.int32)
-    return counts.at[rows.reshape(-1)].add(1).reshape(pool_shape)
+    return group_sizes(rows, n_tables * n_neurons).reshape(pool_shape)

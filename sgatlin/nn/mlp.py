@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sgatlin.errors import UserError
+from sgatlin.errors import require_at_least
 from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.roles import Bias, Matrix
 
@@ -23,11 +23,6 @@ def matching_d_hidden(d_model: int) -> int:
     return max(256, 8 * d_model // 3 // 256 * 256)
 
 
-def _check_d_hidden(d_hidden: int) -> None:
-    if d_hidden < 1:
-        raise UserError(f"d_hidden={d_hidden} must be at least 1")
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MlpConfig:
     """W2 gelu(W1 x), no bias."""
@@ -37,7 +32,7 @@ class MlpConfig:
     """F: hidden width."""
 
     def __post_init__(self) -> None:
-        _check_d_hidden(self.d_hidden)
+        require_at_least(1, d_hidden=self.d_hidden)
 
     def build(self, d_model: int, *, rngs: nnx.Rngs) -> "Mlp":
         return Mlp(d_model, self, rngs=rngs)
@@ -69,7 +64,7 @@ class SwigluConfig:
     """F: hidden width."""
 
     def __post_init__(self) -> None:
-        _check_d_hidden(self.d_hidden)
+        require_at_least(1, d_hidden=self.d_hidden)
 
     def build(self, d_model: int, *, rngs: nnx.Rngs) -> "Swiglu":
         return Swiglu(d_model, self, rngs=rngs)

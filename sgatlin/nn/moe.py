@@ -19,13 +19,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from sgatlin.errors import UserError
-from sgatlin.nn.gates import Gates, LayerOutput, choose_gates
+from sgatlin.errors import UserError, require_at_least, require_one_of
+from sgatlin.nn.gates import Gates, LayerOutput, choice_counts, choose_gates
 from sgatlin.nn.mlp import swiglu
 from sgatlin.nn.roles import Balance, Bias, Expert, Router
 from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.grouped import Implementation, grouped_matmul
-from sgatlin.ops.grouped.rows import add_group_bias, combine, group_sizes, sort_by_group, spread
+from sgatlin.ops.grouped.rows import add_group_bias, combine, sort_by_group, spread
 from sgatlin.ops.product_topk import topk
 
 Routing = Literal["topk_softmax", "sigmoid_bias", "paper"]
@@ -58,12 +58,8 @@ class MoeConfig:
     """What computes the experts; None picks for the platform."""
 
     def __post_init__(self) -> None:
-        if self.routing not in get_args(Routing):
-            kinds = ", ".join(get_args(Routing))
-            raise UserError(f"routing={self.routing!r} is not one of {kinds}")
-        for name in ("n_experts", "top_k", "d_hidden"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        require_one_of(get_args(Routing), routing=self.routing)
+        require_at_least(1, n_experts=self.n_experts, top_k=self.top_k, d_hidden=self.d_hidden)
         for name in ("n_shared_experts", "balance_weight", "z_weight", "bias_update_speed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name}={getattr(self, name)} must be finite and at least 0")
@@ -165,17 +161,21 @@ def moe(
     """
     x_TD = x.reshape(-1, x.shape[-1])
     losses: dict[str, Array] = {}
+    own = counts_E = None
     if gates is None or replace is not None:
         logits_TE = router_logits(params, x_TD)
         indices_TK, scores_TK = choose(params, logits_TE, config)
-        losses = router_losses(logits_TE, indices_TK, config)
         shape = (*x.shape[:-1], 1, config.top_k)
         own = Gates(indices_TK.reshape(shape), scores_TK.reshape(shape))
+        counts_E = choice_counts(own, config.pool_shape)[0]
+        losses = router_losses(logits_TE, counts_E, config)
         gates = choose_gates(gates, own, replace)
 
     indices_TK, scores_TK = (part.reshape(len(x_TD), -1) for part in gates)
     indices_TK = jnp.clip(indices_TK, 0, config.n_experts - 1)
-    y_TD = chosen_experts(params, x_TD, indices_TK, scores_TK, config.implementation)
+    if counts_E is None or gates is not own:
+        counts_E = choice_counts(gates, config.pool_shape)[0]
+    y_TD = chosen_experts(params, x_TD, indices_TK, scores_TK, counts_E, config.implementation)
     if config.n_shared_experts:
         y_TD += shared_experts(params, x_TD)
     return LayerOutput(y_TD.astype(x.dtype).reshape(x.shape), gates, losses)
@@ -207,17 +207,18 @@ def choose(
 
 
 def router_losses(
-    logits_TE: Float[Array, "T E"], indices_TK: Int[Array, "T K"], config: MoeConfig
+    logits_TE: Float[Array, "T E"], counts_E: Int[Array, " E"], config: MoeConfig
 ) -> dict[str, Float[Array, ""]]:
     """The router's own terms of the training loss, with their weights; those of weight 0 left out.
 
+    `counts_E` is how often each expert was chosen.
     "balance": E * sum over experts of their share of all choices times their mean probability
     (Switch Transformer, arXiv 2101.03961, equations 4 to 6). "z": the mean squared logarithm of
     the softmax's denominator (ST-MoE, arXiv 2202.08906, equation 5).
     """
     losses = {}
     if config.balance_weight > 0:
-        share_E = group_sizes(indices_TK, config.n_experts) / indices_TK.size
+        share_E = counts_E / (len(logits_TE) * config.top_k)
         mean_E = jax.nn.softmax(_log_affinity(logits_TE, config)).mean(axis=0)
         overlap = jnp.sum(share_E.astype(mean_E.dtype) * mean_E)
         losses["balance"] = config.balance_weight * config.n_experts * overlap
@@ -232,11 +233,14 @@ def chosen_experts(
     x_TD: Float[Array, "T D"],
     indices_TK: Int[Array, "T K"],
     scores_TK: Float[Array, "T K"],
+    sizes_E: Int[Array, " E"],
     implementation: Implementation | None = None,
 ) -> Float[Array, "T D"]:
-    """Each token's experts' outputs, each times its score, summed in fp32 or wider."""
+    """Each token's experts' outputs, each times its score, summed in fp32 or wider.
+
+    `sizes_E` is how often each expert is in `indices_TK`.
+    """
     dtype = x_TD.dtype
-    sizes_E = group_sizes(indices_TK, len(params["w_in"]))
     sorting = sort_by_group(indices_TK)
 
     def layer(rows_R: Array, name: str) -> Array:

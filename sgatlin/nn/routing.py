@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least, require_one_of
 from sgatlin.nn.gates import Gates, choice_counts
 from sgatlin.nn.norm import rms_normalised
 from sgatlin.nn.roles import Router as RouterParam
@@ -67,14 +67,10 @@ def key_shape(config: RouterConfig) -> tuple[int, int]:
 
 def check_routing(config: RouterConfig) -> None:
     """Raises UserError where no router of this kind can choose `top_k` of `n_neurons`."""
-    for name, kinds in (("router", RouterKind), ("gate", GateKind)):
-        if getattr(config, name) not in get_args(kinds):
-            raise UserError(
-                f"{name}={getattr(config, name)!r} is not one of {', '.join(get_args(kinds))}"
-            )
-    for name in ("n_channels", "n_neurons", "top_k", "d_key"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name}={getattr(config, name)} must be at least 1")
+    require_one_of(get_args(RouterKind), router=config.router)
+    require_one_of(get_args(GateKind), gate=config.gate)
+    require_at_least(1, n_channels=config.n_channels, n_neurons=config.n_neurons)
+    require_at_least(1, top_k=config.top_k, d_key=config.d_key)
     if not 0 <= config.balance_weight < math.inf:
         raise UserError(f"balance_weight={config.balance_weight} must be at least 0 and finite")
     halves, side = key_shape(config)

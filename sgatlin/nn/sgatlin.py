@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from sgatlin.errors import UserError
+from sgatlin.errors import require_one_of
 from sgatlin.nn.gates import Gates, LayerOutput, choose_gates
 from sgatlin.nn.roles import Pool
 from sgatlin.nn.routing import (
@@ -87,15 +87,9 @@ class SgatlinConfig:
 
     def __post_init__(self) -> None:
         check_routing(self)
-        for name, kinds in (
-            ("activation", Activation),
-            ("activation_at", Placement),
-            ("init", PoolInit),
-        ):
-            if getattr(self, name) not in get_args(kinds):
-                raise UserError(
-                    f"{name}={getattr(self, name)!r} is not one of {', '.join(get_args(kinds))}"
-                )
+        require_one_of(get_args(Activation), activation=self.activation)
+        require_one_of(get_args(Placement), activation_at=self.activation_at)
+        require_one_of(get_args(PoolInit), init=self.init)
 
     @property
     def pool_shape(self) -> tuple[int, int]:

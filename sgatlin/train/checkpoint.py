@@ -27,7 +27,7 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
 from sgatlin.train import manifest
 from sgatlin.train.manifest import Manifest
 
@@ -52,9 +52,8 @@ class CheckpointConfig:
     """How many steps of lowest validation loss to keep."""
 
     def __post_init__(self) -> None:
-        for name, least in (("every_steps", 1), ("keep_last", 1), ("keep_best", 0)):
-            if (value := getattr(self, name)) < least:
-                raise UserError(f"{name}={value} must be at least {least}")
+        require_at_least(1, every_steps=self.every_steps, keep_last=self.keep_last)
+        require_at_least(0, keep_best=self.keep_best)
         if self.keep_every is not None and (
             self.keep_every < 1 or self.keep_every % self.every_steps != 0
         ):

@@ -9,7 +9,7 @@ import jax
 import optax
 import optax.contrib
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
 from sgatlin.train.schedules import ScheduleConfig, StableDecaySchedule
 
 # Norm scales and biases set a level, and decaying them only moves it; balance is set by its layer.
@@ -93,10 +93,8 @@ class OptimizerConfig:
             _check_above_0("muon.learning_rate", self.muon.learning_rate)
             _check_decay("muon.weight_decay", self.muon.weight_decay)
             _check_fraction("muon.momentum", self.muon.momentum)
-            if self.muon.newton_schulz_steps < 1:
-                raise UserError(
-                    f"muon.newton_schulz_steps={self.muon.newton_schulz_steps} must be at least 1"
-                )
+            iterations = {"muon.newton_schulz_steps": self.muon.newton_schulz_steps}
+            require_at_least(1, **iterations)
             _check_above_0("muon.update_rms", self.muon.update_rms)
 
 

@@ -13,6 +13,7 @@ L layers, H halves of a key, C channels, M keys of a half, N = M^H neurons of a 
 Q router width.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -45,12 +46,19 @@ def resampling_router(model: TransformerConfig) -> RouterConfig | None:
 
 
 def choose_sources(
-    usage: Usage, step: Int[Array, ""], key: Array, *, router: RouterConfig, config: UsageConfig
+    usage: Usage,
+    step: Int[Array, ""],
+    key: Array,
+    *,
+    router: RouterConfig,
+    config: UsageConfig,
+    enabled: bool | Bool[Array, ""] = True,
 ) -> Replacement:
     """For each dead key a busy one, drawn in proportion to its choices since the last report.
 
     A key is dead if `resample_share` of its neurons are, and fewer choices than of a mean key were
-    of the rest. None is a source twice; dead keys without one stay as they are.
+    of the rest. None is a source twice; dead keys without one stay as they are, and all do unless
+    `enabled`.
     """
     halves, side = key_shape(router)
     shape = (*usage.counts.shape[:2], *(side,) * halves)
@@ -62,7 +70,7 @@ def choose_sources(
         share_LHCM = jnp.stack([dead_LCN.mean(axis=3), dead_LCN.mean(axis=2)], axis=1)
         busy_LHCM = jnp.stack([counts_LCN.sum(axis=3), counts_LCN.sum(axis=2)], axis=1)
     is_idle = busy_LHCM < busy_LHCM.mean(axis=-1, keepdims=True)
-    is_dead = (share_LHCM >= config.resample_share) & is_idle
+    is_dead = (share_LHCM >= config.resample_share) & is_idle & enabled
     can_give = ~is_dead & (busy_LHCM > 0)
     # The largest of log weights plus Gumbel noise are a draw without replacement.
     noisy_LHCM = jnp.log(busy_LHCM.astype(jnp.float32)) + jax.random.gumbel(key, is_dead.shape)
@@ -71,13 +79,6 @@ def choose_sources(
     is_copy = is_dead & (rank_LHCM < can_give.sum(axis=-1, keepdims=True))
     giver_LHCM = jnp.take_along_axis(drawn_LHCM, jnp.maximum(rank_LHCM, 0), axis=-1)
     return Replacement(jnp.where(is_copy, giver_LHCM, jnp.arange(side)), is_copy)
-
-
-def only_if(condition: Bool[Array, ""], replacement: Replacement) -> Replacement:
-    """`replacement`, or else one that replaces nothing."""
-    source, is_copy = replacement
-    unchanged = jnp.arange(source.shape[-1])
-    return Replacement(jnp.where(condition, source, unchanged), is_copy & condition)
 
 
 def resample(
@@ -95,7 +96,9 @@ def resample(
     Moments are copied with the parameters that they belong to; copied keys get normal noise of
     `noise` times the keys' root mean square.
     """
-    neuron_LCN = _neuron_sources(replacement.source)
+    side = replacement.source.shape[-1]
+    neuron_LCN = _of_neurons(lambda first, second: first * side + second, replacement.source)
+    copies_LCN = _of_neurons(jnp.multiply, _n_copies(replacement.source)).astype(jnp.float32)
 
     def copied(leaf: Any, name: str) -> Any:
         if isinstance(leaf, optax.MaskedNode):  # of another part of an optimizer of several
@@ -115,7 +118,7 @@ def resample(
             drawn *= noise * jnp.sqrt(jnp.mean(keys**2))
             return _as_leaf(keys + drawn * replacement.is_copy[..., None], leaf, router)
         if name == f"{LAYER}/w_out":
-            return leaf / _n_copies(replacement.source)[..., None]
+            return leaf / copies_LCN[..., None]
         return leaf
 
     names = jax.tree_util.tree_map_with_path(
@@ -134,31 +137,21 @@ def resample(
 
 def revived(usage: Usage, step: Int[Array, ""], replacement: Replacement) -> Usage:
     """`usage` in which neurons of replaced keys count as used at `step`: they get time to live."""
-    is_copy_LHCM = replacement.is_copy
-    if is_copy_LHCM.shape[1] == 2:
-        pairs = is_copy_LHCM[:, 0, :, :, None] | is_copy_LHCM[:, 1, :, None, :]
-        is_copy_LCN = pairs.reshape(usage.last_used.shape)
-    else:
-        is_copy_LCN = is_copy_LHCM[:, 0]
+    is_copy_LCN = _of_neurons(jnp.logical_or, replacement.is_copy)
     return usage._replace(last_used=jnp.where(is_copy_LCN, step, usage.last_used))
 
 
-def _neuron_sources(source_LHCM: Array) -> Int[Array, "L C N"]:
-    if source_LHCM.shape[1] == 1:
-        return source_LHCM[:, 0]
-    side = source_LHCM.shape[-1]
-    pairs = source_LHCM[:, 0, :, :, None] * side + source_LHCM[:, 1, :, None, :]
-    return pairs.reshape(*pairs.shape[:2], side**2)
+def _of_neurons(pair: Callable[[Array, Array], Array], keys_LHCM: Array) -> Array:
+    """What neurons have of their keys, (L, C, N): `pair` of both halves', or the only one's."""
+    if keys_LHCM.shape[1] == 1:
+        return keys_LHCM[:, 0]
+    pairs_LCMM = pair(keys_LHCM[:, 0, :, :, None], keys_LHCM[:, 1, :, None, :])
+    return pairs_LCMM.reshape(*pairs_LCMM.shape[:2], -1)
 
 
-def _n_copies(source_LHCM: Array) -> Float[Array, "L C N"]:
-    """How many neurons now have the values that a neuron has, itself included."""
-    same_LHCMM = source_LHCM[..., :, None] == source_LHCM[..., None, :]
-    copies_LHCM = same_LHCMM.sum(axis=-1)
-    if copies_LHCM.shape[1] == 1:
-        return copies_LHCM[:, 0].astype(jnp.float32)
-    pairs = copies_LHCM[:, 0, :, :, None] * copies_LHCM[:, 1, :, None, :]
-    return pairs.reshape(*pairs.shape[:2], -1).astype(jnp.float32)
+def _n_copies(source_LHCM: Array) -> Int[Array, "L H C M"]:
+    """How many keys now have the values that a key has, itself included."""
+    return (source_LHCM[..., :, None] == source_LHCM[..., None, :]).sum(axis=-1)
 
 
 def _as_keys(leaf: Array, router: RouterConfig) -> Float[Array, "L H C M Q"]:

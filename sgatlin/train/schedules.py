@@ -9,7 +9,7 @@ import optax
 import pydantic
 from jaxtyping import Array
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class ConstantSchedule:
     """Steps of the linear warm-up."""
 
     def __post_init__(self) -> None:
-        _check_warmup(self.warmup_steps)
+        require_at_least(0, warmup_steps=self.warmup_steps)
 
     def build(self, peak: float, n_steps: int) -> optax.Schedule:
         return lambda step: peak * _warmup(step, self.warmup_steps)
@@ -38,7 +38,7 @@ class CosineSchedule:
     """Rate at the end over the peak rate."""
 
     def __post_init__(self) -> None:
-        _check_warmup(self.warmup_steps)
+        require_at_least(0, warmup_steps=self.warmup_steps)
         _check_fraction("final_fraction", self.final_fraction)
 
     def build(self, peak: float, n_steps: int) -> optax.Schedule:
@@ -68,7 +68,7 @@ class StableDecaySchedule:
     """Form of the decay over its progress p: 1 - sqrt(p), or 1 - p."""
 
     def __post_init__(self) -> None:
-        _check_warmup(self.warmup_steps)
+        require_at_least(0, warmup_steps=self.warmup_steps)
         _check_fraction("decay_fraction", self.decay_fraction)
 
     def decay_start(self, n_steps: int) -> int:
@@ -94,11 +94,6 @@ ScheduleConfig = Annotated[
 def _warmup(step: Array, warmup_steps: int) -> Array:
     # The first step already moves: step 0 has rate peak / warmup_steps.
     return jnp.minimum(1.0, (step + 1) / max(1, warmup_steps))
-
-
-def _check_warmup(warmup_steps: int) -> None:
-    if warmup_steps < 0:
-        raise UserError(f"warmup_steps={warmup_steps} must be at least 0")
 
 
 def _check_fraction(name: str, value: float) -> None:

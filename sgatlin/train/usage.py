@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
 from sgatlin.nn.gates import GatedConfig
 from sgatlin.nn.transformer import TransformerConfig
 
@@ -35,9 +35,7 @@ class UsageConfig:
     """Deviation of the noise on a copied key over the key's root mean square."""
 
     def __post_init__(self) -> None:
-        for name in ("every", "dead_after"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        require_at_least(1, every=self.every, dead_after=self.dead_after)
         if not 0 < self.resample_share <= 1:
             raise UserError(f"resample_share={self.resample_share} must be above 0 and at most 1")
         if not 0 < self.resample_noise < math.inf:

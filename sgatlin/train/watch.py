@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from sgatlin.config import Config
 from sgatlin.train.resample import (
     choose_sources,
-    only_if,
     resample,
     resampling_router,
     revived,
@@ -38,9 +37,13 @@ def make_watch(config: Config) -> Watch:
             key = jax.random.fold_in(jax.random.key(config.train.seed), state.step)
             draw_key, noise_key = jax.random.split(key)
             replacement = choose_sources(
-                state.usage, state.step, draw_key, router=router, config=config.usage
+                state.usage,
+                state.step,
+                draw_key,
+                router=router,
+                config=config.usage,
+                enabled=state.step <= last_resampled,
             )
-            replacement = only_if(state.step <= last_resampled, replacement)
             params, optimizer = resample(
                 state.params,
                 state.optimizer,

@@ -222,7 +222,14 @@ def test_rows_are_sorted_by_group_and_keep_their_order():
     assert sorting.pair_R.tolist() == [1, 2, 5, 4, 0, 3]
     assert sorting.group_R.tolist() == [0, 0, 0, 1, 2, 2]
     assert sorting.row_TK.tolist() == [[4, 0], [1, 5], [3, 2]]
+
+
+@pytest.mark.parametrize("few", [0, 4], ids=["scatter", "comparisons"])
+def test_groups_are_counted(monkeypatch, few):
+    monkeypatch.setattr(rows, "FEW_GROUPS", few)
+    groups_TK = jnp.array([[2, 0], [0, 2], [1, 0]])
     assert rows.group_sizes(groups_TK, 4).tolist() == [3, 1, 2, 0]
+    assert rows.group_sizes(groups_TK[None, :, :, None], 3).tolist() == [3, 1, 2]
 
 
 def test_moving_rows_has_the_gradients_of_plain_indexing():

@@ -14,6 +14,10 @@ from jaxtyping import Array, Float, Int
 
 from sgatlin.ops.dtypes import sum_dtype
 
+# So few are counted by comparisons: on a GPU, what adds to the same few counters waits in turn. A
+# CPU would rather scatter, but its batches are small.
+FEW_GROUPS = 64
+
 
 class Sorting(NamedTuple):
     """The R (token, choice) pairs sorted by group, pairs of one group in their own order."""
@@ -34,9 +38,12 @@ def sort_by_group(groups_TK: Int[Array, "T K"]) -> Sorting:
     return Sorting(_rows(groups_R, pair_R), pair_R, row_R.reshape(groups_TK.shape))
 
 
-def group_sizes(groups_TK: Int[Array, "T K"], n_groups: int) -> Int[Array, " {n_groups}"]:
-    """How often each group was chosen. Comparisons, as adding up by scatter is slow on a GPU."""
-    return jnp.sum(groups_TK.reshape(-1, 1) == jnp.arange(n_groups), axis=0, dtype=jnp.int32)
+def group_sizes(groups: Int[Array, "..."], n_groups: int) -> Int[Array, " {n_groups}"]:
+    """How often each of 0..n_groups-1 is in `groups`."""
+    groups_R = groups.reshape(-1)
+    if n_groups <= FEW_GROUPS:
+        return jnp.sum(groups_R[:, None] == jnp.arange(n_groups), axis=0, dtype=jnp.int32)
+    return jnp.zeros((n_groups,), jnp.int32).at[groups_R].add(1)
 
 
 @jax.custom_vjp
