@@ -22,11 +22,13 @@ def _inside_store(name: str) -> str:
     return name
 
 
-class _Record(pydantic.BaseModel):
+class Record(pydantic.BaseModel):
+    """What is written as JSON and read back strictly."""
+
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 
-class ShardFile(_Record):
+class ShardFile(Record):
     """One file of a store; `size` in bytes."""
 
     file: Annotated[str, pydantic.AfterValidator(_inside_store)]
@@ -34,7 +36,7 @@ class ShardFile(_Record):
     sha256: str
 
 
-class Shard(_Record):
+class Shard(Record):
     """Whole documents, of one set where the text has sets: their tokens, and where each starts."""
 
     n_tokens: pydantic.PositiveInt
@@ -45,7 +47,7 @@ class Shard(_Record):
     documents: ShardFile
 
 
-class Counts(_Record):
+class Counts(Record):
     """How much text there is; `n_bytes` is UTF-8, `n_tokens` counts every bos."""
 
     n_tokens: int
@@ -53,7 +55,7 @@ class Counts(_Record):
     n_bytes: int
 
 
-class InputFile(_Record):
+class InputFile(Record):
     """A file that was read; its path within the folder or repository that was named."""
 
     file: str
@@ -61,7 +63,7 @@ class InputFile(_Record):
     sha256: str
 
 
-class BadRecord(_Record):
+class BadRecord(Record):
     """What was skipped: `record` counts lines, rows or documents of a file from 1."""
 
     file: str
@@ -69,7 +71,7 @@ class BadRecord(_Record):
     reason: str
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """What a store holds. `n_tokens` counts every bos, `n_bytes` is UTF-8 text without them."""
 
     format_version: Literal[1] = FORMAT_VERSION

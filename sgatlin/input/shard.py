@@ -23,9 +23,9 @@ class ShardWriter:
         """`set` names the part of a mixture that all documents of this shard belong to."""
         self.n_tokens = 0
         self._set = set
-        self._bos_id = tokenizer.bos_id
         self._vocab_size = tokenizer.vocab_size
         self._dtype = token_dtype(tokenizer.vocab_size)
+        self._bos = np.array(tokenizer.bos_id, dtype=self._dtype).tobytes()
         self._tokens = _HashedFile(folder / f"tokens-{name}.bin")
         self._documents = _HashedFile(folder / f"documents-{name}.bin")
         self._n_documents = 0
@@ -36,14 +36,13 @@ class ShardWriter:
 
         ValueError if an id is not of the vocabulary.
         """
-        tokens = np.empty(len(ids) + 1, dtype=np.int64)
-        tokens[0] = self._bos_id
-        tokens[1:] = ids
-        if tokens.min() < 0 or tokens.max() >= self._vocab_size:
+        ids = np.asarray(ids)
+        if len(ids) and (ids.min() < 0 or ids.max() >= self._vocab_size):
             raise ValueError(f"a token id is outside 0..{self._vocab_size - 1}")
         self._documents.write(np.array(self.n_tokens, dtype=OFFSET_DTYPE).tobytes())
-        self._tokens.write(tokens.astype(self._dtype).tobytes())
-        self.n_tokens += len(tokens)
+        self._tokens.write(self._bos)
+        self._tokens.write(ids.astype(self._dtype).tobytes())
+        self.n_tokens += len(ids) + 1
         self._n_documents += 1
         self._n_bytes += n_bytes
 

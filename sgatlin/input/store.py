@@ -13,7 +13,6 @@ comes in sets (SlimPajama's), all documents of a shard are of one set, so that a
 itself: `subset`.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -22,12 +21,17 @@ from pathlib import Path
 import numpy as np
 
 from sgatlin.errors import UserError
-from sgatlin.input.manifest import OFFSET_DTYPE, Manifest, Shard, count, read_manifest
+from sgatlin.input.manifest import (
+    MANIFEST,
+    OFFSET_DTYPE,
+    Manifest,
+    Shard,
+    count,
+    read_manifest,
+)
 from sgatlin.input.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
-# Of a shard that `verify` looks at in one go.
-_CHUNK_TOKENS = 1 << 22
 
 
 class TokenStore:
@@ -118,28 +122,52 @@ class TokenStore:
         stop = starts[first + 1] if first + 1 < len(starts) else len(tokens)
         return tokens[starts[first] : stop]
 
+    def document_lengths(self, start: int, stop: int) -> np.ndarray:
+        """Tokens of documents start to stop (exclusive), each with its bos: int64, (stop - start,).
+
+        Only their starts are read.
+        """
+        if not 0 <= start <= stop <= self.n_documents:
+            raise IndexError(f"documents {start}:{stop} of a store of {self.n_documents}")
+        parts = [np.empty(0, np.int64)]
+        while start < stop:
+            shard = bisect_right(self._document_base, start) - 1
+            base, end = self._document_base[shard], min(stop, self._document_base[shard + 1])
+            starts = self._documents[shard][start - base : end - base + 1].astype(np.int64)
+            if end == self._document_base[shard + 1]:
+                starts = np.append(starts, len(self._tokens[shard]))
+            parts.append(np.diff(starts))
+            start = end
+        return np.concatenate(parts)
+
+    def set_of(self, index: int) -> str | None:
+        """Name of the set that a document is of; None where the text has no sets."""
+        if not 0 <= index < self.n_documents:
+            raise IndexError(f"document {index} of a store of {self.n_documents}")
+        return self.shards[bisect_right(self._document_base, index) - 1].set
+
     def verify(self) -> None:
         """Reads everything: hashes, token range, document starts.
 
         Raises:
-          UserError: naming the first file that is not as it was written.
+          UserError: naming every file that is not as it was written.
         """
-        bos_id = self.tokenizer().bos_id
-        for shard, tokens, starts in zip(self.shards, self._tokens, self._documents, strict=True):
-            for file in (shard.tokens, shard.documents):
-                with (self.path / file.file).open("rb") as stream:
-                    if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-                        raise UserError(f"{self.path / file.file} is damaged: its hash differs")
-            for chunk in range(0, len(tokens), _CHUNK_TOKENS):
-                highest = int(tokens[chunk : chunk + _CHUNK_TOKENS].max())
-                if highest >= self.vocab_size:
-                    raise UserError(
-                        f"{self.path / shard.tokens.file} holds token {highest}, "
-                        f"outside the vocabulary of {self.vocab_size}"
-                    )
-            ordered = starts[0] == 0 and (np.diff(starts) > 0).all() and starts[-1] < len(tokens)
-            if not (ordered and (tokens[starts] == bos_id).all()):
-                raise UserError(f"{self.path / shard.documents.file} does not fit its tokens")
+        from sgatlin.input.verify import raise_faults, store_faults  # which reads stores itself
+
+        raise_faults(self.path, store_faults(self.path, self.manifest, self.shards))
+
+
+def store_folders(path: Path) -> list[Path]:
+    """The folder of a store, or the folders of the stores of a prepared data set.
+
+    Whether there is a complete store in each is for others to see. UserError if there is no folder.
+    """
+    if not path.is_dir():
+        raise UserError(f"no token store at {path}: prepare it with `sgatlin prepare`")
+    splits = [path / split for split in ("train", "validation", "test")]
+    if (path / MANIFEST).exists() or not any(split.is_dir() for split in splits):
+        return [path]
+    return [split for split in splits if split.is_dir() or split.name != "test"]
 
 
 def split_stores(path: Path) -> tuple[TokenStore, TokenStore]:

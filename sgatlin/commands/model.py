@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sgatlin eval`, `generate` and `cost`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from sgatlin.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Eval:
+    """Evaluate a checkpoint on a token store: loss, perplexity and bits per byte."""
+
+    run: tyro.conf.Positional[str]
+    """RUN, RUN@STEP or RUN@best."""
+    data: Path | None = None
+    """Token store; the run's own validation store by default."""
+    batch_size: int = 16
+    """Windows at a time."""
+    max_tokens: int | None = None
+    """Stop after so many tokens."""
+
+    def __call__(self) -> None:
+        from sgatlin.eval.command import evaluate_run
+
+        result = evaluate_run(
+            self.run, self.data, batch_size=self.batch_size, max_tokens=self.max_tokens
+        )
+        print(
+            f"{result.n_tokens:,} tokens: loss {result.loss:.4f} nats, perplexity "
+            f"{result.perplexity:.3f}, {result.bits_per_byte:.4f} bits per byte"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Write text with a trained model."""
+
+    run: tyro.conf.Positional[str]
+    """RUN, RUN@STEP or RUN@best."""
+    prompt: str = ""
+    """What the text begins with."""
+    samples: int = 1
+    """How many texts."""
+    max_tokens: int | None = None
+    """Longest text after the prompt; the model's context is filled by default."""
+    temperature: float = 0.8
+    """Logits are divided by this; 0 always takes the likeliest token."""
+    top_k: int | None = None
+    """Draw from this many likeliest tokens only."""
+    top_p: float | None = None
+    """Draw from the fewest likeliest tokens whose probabilities add up to this."""
+    seed: int = 0
+    """Another seed, another text."""
+
+    def __call__(self) -> None:
+        from sgatlin.eval.command import write_samples
+        from sgatlin.eval.generate import Sampling
+
+        sampling = Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        write_samples(
+            self.run,
+            self.prompt,
+            n_samples=self.samples,
+            max_tokens=self.max_tokens,
+            sampling=sampling,
+            seed=self.seed,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Compare what runs cost: parameters, FLOPs, bytes, memory. Needs no data."""
+
+    configs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """NAME or NAME:VARIANT of each config; tinystories:sgatlin, say."""
+    platform: Literal["cpu", "gpu", "tpu"] | None = None
+    """What to estimate the memory for, and the type that `auto` computes in; this machine's."""
+    layers: bool = False
+    """Print instead the table of all layers in docs/layers.md."""
+
+    def __call__(self) -> None:
+        from sgatlin.config import load_config
+        from sgatlin.scaling.cost import cost_table
+        from sgatlin.scaling.layers import layer_table
+
+        if self.layers:
+            print(layer_table())
+            return
+        if not self.configs:
+            raise UserError("sgatlin cost needs configs, such as tinystories slimpajama:moe-s4")
+        print(cost_table({spec: load_config(spec) for spec in self.configs}, self.platform))
