@@ -28,6 +28,10 @@ class Arguments:
     """Run directories."""
     out: Path
     """Picture to write; its ending chooses the form."""
+    title: str = "The story world"
+    """What was trained on."""
+    top: float = 6.0
+    """Highest loss that is drawn."""
 
 
 def main(arguments: Arguments) -> None:
@@ -48,8 +52,7 @@ def main(arguments: Arguments) -> None:
         ]
         style, colour = LINES[number % len(LINES)], f"C{number}"
         result = json.loads(run.result_file.read_text())
-        kind = config.model.feed_forward.kind
-        label = f"{kind}: validation perplexity {result['val_perplexity']:.2f}"
+        label = f"{config.name}: validation perplexity {result['val_perplexity']:.2f}"
         tokens, loss = zip(*train, strict=True)
         axes.plot(tokens, loss, style, color=colour, linewidth=1.2, label=label)
         tokens, loss = zip(*validation, strict=True)
@@ -57,8 +60,10 @@ def main(arguments: Arguments) -> None:
     axes.set_xlabel("tokens")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M")
     axes.set_ylabel("loss (nats per token)")
-    axes.set_ylim(top=6)
-    axes.set_title("The story world: training loss (lines) and validation loss (dots)", fontsize=10)
+    axes.set_ylim(top=arguments.top)
+    axes.set_title(
+        f"{arguments.title}: training loss (lines) and validation loss (dots)", fontsize=10
+    )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(arguments.out, dpi=160)

@@ -22,12 +22,11 @@ DEFAULT_CONFIG = "storyworld"
 def train(arguments: Sequence[str], *, prog: str = "sgatlin train") -> None:
     """Train a model from a config, or go on with a run."""
     from sgatlin.config import load_config
-    from sgatlin.train.command import TrainCommand
+    from sgatlin.train.command import parse_train
 
     named = bool(arguments) and not arguments[0].startswith("-")
     config = load_config(arguments[0] if named else DEFAULT_CONFIG)
-    default = TrainCommand(config=config)
-    parse(TrainCommand, arguments[named:], prog=f"{prog} CONFIG", default=default)()
+    parse_train(config, arguments[named:], prog=f"{prog} CONFIG")()
 
 
 COMMANDS: dict[str, type[Callable[[], None]]] = {
@@ -95,5 +94,6 @@ def _list_commands(prefix: str) -> None:
 
 
 def _told(error: Exception, *, code: int) -> int:
-    print(f"sgatlin: {error}", file=sys.stderr)
+    # One line, whatever the names of files in it contain.
+    print(f"sgatlin: {' '.join(str(error).splitlines())}", file=sys.stderr)
     return code

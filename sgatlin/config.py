@@ -13,11 +13,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
+from sgatlin.input.sources import Mixture as Mixture
+from sgatlin.input.sources import MixturePart as MixturePart
+from sgatlin.input.sources import Prepared as Prepared
+from sgatlin.input.sources import Source
+from sgatlin.input.sources import StoryWorld as StoryWorld
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.optimizer import OptimizerConfig
@@ -26,39 +31,10 @@ from sgatlin.train.usage import UsageConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StoryWorld:
-    """The built-in story world, written to `path` when it is first needed."""
-
-    kind: Literal["storyworld"] = "storyworld"
-    path: str = "data/prepared/storyworld"
-    """Folder of the token stores `train` and `validation`."""
-    train_megabytes: float = 8.0
-    """Text to train on, in 10^6 bytes."""
-    validation_megabytes: float = 0.4
-    """Text held out, in 10^6 bytes."""
-    seed: int = 0
-    """Which stories."""
-
-    def __post_init__(self) -> None:
-        for name in ("train_megabytes", "validation_megabytes"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name}={getattr(self, name)} must be above 0")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Token stores that were prepared before."""
-
-    kind: Literal["prepared"] = "prepared"
-    path: str
-    """Folder of the token stores `train` and `validation`."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """What a step is fed."""
 
-    source: Annotated[StoryWorld | Prepared, pydantic.Discriminator("kind")] = dataclasses.field(
+    source: Annotated[Source, pydantic.Discriminator("kind")] = dataclasses.field(
         default_factory=StoryWorld
     )
     """Where the tokens are."""
@@ -66,11 +42,11 @@ class DataConfig:
     """T: tokens predicted per window."""
     batch_size: int = 16
     """B: windows per step."""
+    document_boundaries: bool = False
+    """Tokens of a window attend to those of their own document only."""
 
     def __post_init__(self) -> None:
-        for name in ("seq_len", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        require_at_least(1, seq_len=self.seq_len, batch_size=self.batch_size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,10 +65,8 @@ class TrainConfig:
     """Tokens of a validation during training; None takes all, as the one at the end does."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "accumulate", "eval_every", "eval_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name}={value} must be at least 1")
+        require_at_least(1, steps=self.steps, accumulate=self.accumulate)
+        require_at_least(1, eval_every=self.eval_every, eval_tokens=self.eval_tokens)
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed={self.seed} must be at least 0 and below 2**32")
 
@@ -109,8 +83,7 @@ class LogConfig:
     """Also log to this Weights & Biases project (needs the extra `wandb`)."""
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise UserError(f"every={self.every} must be at least 1")
+        require_at_least(1, every=self.every)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -73,12 +73,14 @@ def toy_run(toy: "Config", tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainers whose steps are the same programs share them: most tests are of other things."""
+    from sgatlin.config import StoryWorld
     from sgatlin.train.loop import Trainer
 
     def compile_or_share(trainer: Trainer) -> None:
         config = trainer.config
-        shape = (config.data.batch_size, config.data.seq_len, config.train.accumulate)
-        key = (config.model, config.optimizer, config.usage, config.train.steps, shape)
+        data = dataclasses.replace(config.data, source=StoryWorld())
+        accumulate, steps = config.train.accumulate, config.train.steps
+        key = (config.model, config.optimizer, config.usage, steps, accumulate, data)
         if key not in _COMPILED:
             original(trainer)
             _COMPILED[key] = trainer.train_step, trainer.eval_step, trainer.watch

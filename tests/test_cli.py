@@ -5,6 +5,7 @@ Most of it runs in this process, which is quick; `train.py` itself in one of its
 """
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -86,8 +87,8 @@ WITHOUT_DATA = [
     ("generate nowhere --max-tokens 0", ["max_tokens=0 must be at least 1"]),
     ("generate nowhere --seed -1", ["seed=-1 must be at least 0"]),
     ("generate nowhere --promt x", ["--promt", "did you mean --prompt STR?"]),
-    ("prepare", ["storyworld", "--help"]),
-    ("prepare tinystorys", ["'tinystorys'", "'storyworld'"]),
+    ("prepare tinystorys", ["prepare tinystorys", "there are prepare storyworld, tinystories"]),
+    ("data shows", ["there are data verify, show"]),
     (
         "prepare storyworld --vocab-size 9 --train-megabytes 0.01 --out here",
         ["vocab_size=9", "at least 257"],
@@ -297,16 +298,23 @@ def test_a_run_that_fails_names_its_last_checkpoint(toy, folder, capsys, monkeyp
     assert "the last good checkpoint is step 5 in run/checkpoints" in line
 
 
-def test_eval_tells_the_loss_of_a_checkpoint(toy_run, places, capsys):
+def test_eval_tells_the_loss_of_a_checkpoint(toy_run, places, folder, capsys):
     result = RunDirectory(toy_run).result()
-    main(["eval", str(toy_run)])
-    assert capsys.readouterr().out.endswith(
-        f" tokens: loss {result['val_loss']:.4f} nats, perplexity {result['val_perplexity']:.3f}, "
-        f"{result['val_bits_per_byte']:.4f} bits per byte\n"
-    )
+    main(["eval", str(toy_run), "--json", "result.json"])
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == "set tokens documents loss perplexity bits per byte".split()
+    assert row.split()[0] == "all"
+    assert row.split()[3:] == [
+        f"{result['val_loss']:.4f}",
+        f"{result['val_perplexity']:.3f}",
+        f"{result['val_bits_per_byte']:.4f}",
+    ]
+    written = json.loads((folder / "result.json").read_text())
+    assert written["all"]["loss"] == pytest.approx(result["val_loss"], rel=1e-6)
     store = f"{places['toy'].partition('--data.source.path ')[2].split()[0]}/train"
     main(["eval", f"{toy_run}@5", "--data", store, "--max-tokens", "100"])
-    assert capsys.readouterr().out.startswith("100 tokens: loss ")
+    # Six whole windows of 16.
+    assert capsys.readouterr().out.splitlines()[1].split()[1] == "96"
 
 
 def test_generate_writes_texts(toy_run, capsys):

@@ -170,7 +170,7 @@ def test_wrong_types_in_a_config_file(folder):
     """In a process of its own: in this one every constructor checks types already."""
     faults = {
         "seq_len='32'": "bad.py:11: TypeError: seq_len='32': Input should be a valid integer",
-        "seq_len=None": "bad.py:11: TypeError: seq_len=None: Input should be a valid integer",
+        "seq_len=None": "bad.py: data.seq_len=None: Input should be a valid integer",
         "seq_len=32.5": "bad.py: data.seq_len=32.5: Input should be a valid integer",
         "source=3": "bad.py: data.source=3: Input should be an object",
         "seq_ln=32": "bad.py:11: TypeError: DataConfig.__init__() got an unexpected keyword "
@@ -288,6 +288,8 @@ def test_differing_fields(toy):
     assert differing_fields(toy, other) == [
         "data.source.kind: 'storyworld', 'prepared'",
         "data.source.seed: 0, 'absent'",
+        "data.source.set_weights: 'absent', ()",
+        "data.source.tokenizer_hash: 'absent', None",
         "data.source.train_megabytes: 0.05, 'absent'",
         "data.source.validation_megabytes: 0.005, 'absent'",
         "model.feed_forward.activation: 'relu', 'absent'",

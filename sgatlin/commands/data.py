@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tyro
 
-from sgatlin.commands.prepare import unescaped
-from sgatlin.errors import UserError
+from sgatlin.commands.prepare import require_positive, unescaped
+from sgatlin.errors import UserError, require_at_least
+from sgatlin.files import write_atomically
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,13 @@ class TrainTokenizer:
         from sgatlin.input.records import RecordFormat
         from sgatlin.input.tokenizer import train_bpe
 
-        if self.out.exists():
-            raise UserError(f"{self.out} exists: remove it or choose another --out")
+        require_positive("--megabytes", self.megabytes)
+        require_at_least(0, max_bad_records=self.max_bad_records)
+        try:
+            if self.out.exists():
+                raise UserError(f"{self.out} exists: remove it or choose another --out")
+        except OSError as error:
+            raise UserError(f"cannot read {self.out}: {error.strerror}") from None
         found = find_by_split({"train": self.input}, self.include)
         form = RecordFormat(text_field=self.text_field, separator=unescaped(self.separator))
         texts = sample_texts(
@@ -47,7 +53,7 @@ class TrainTokenizer:
         tokenizer = train_bpe(texts, self.vocab_size)
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            tokenizer.save(self.out)
+            write_atomically(self.out, tokenizer.json)
         except OSError as error:
             raise UserError(f"cannot write {self.out}: {error.strerror}") from None
         print(f"{self.out}: {tokenizer.vocab_size:,} entries, hash {tokenizer.hash}")

@@ -12,27 +12,39 @@ from sgatlin.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Eval:
-    """Evaluate a checkpoint on a token store: loss, perplexity and bits per byte."""
+    """Evaluate a checkpoint on held-out text, set by set: loss, perplexity and bits per byte."""
 
     run: tyro.conf.Positional[str]
     """RUN, RUN@STEP or RUN@best."""
     data: Path | None = None
-    """Token store; the run's own validation store by default."""
+    """Token store, or a prepared data set (its `validation`); the run's own by default."""
+    form: Literal["windows", "documents"] = "windows"
+    """The text cut into windows, or each document by itself, from its beginning."""
     batch_size: int = 16
-    """Windows at a time."""
+    """Windows or documents at a time."""
     max_tokens: int | None = None
-    """Stop after so many tokens."""
+    """Of windows: at most so many tokens of each set, in windows evenly spaced over it."""
+    max_documents: int | None = None
+    """Of documents: at most so many of each set, evenly spaced over it."""
+    json: Path | None = None
+    """Also write the result here."""
 
     def __call__(self) -> None:
         from sgatlin.eval.command import evaluate_run
+        from sgatlin.eval.report import evaluation_json, evaluation_table
+        from sgatlin.files import write_atomically
 
-        result = evaluate_run(
-            self.run, self.data, batch_size=self.batch_size, max_tokens=self.max_tokens
+        evaluation = evaluate_run(
+            self.run,
+            self.data,
+            form=self.form,
+            batch_size=self.batch_size,
+            max_tokens=self.max_tokens,
+            max_documents=self.max_documents,
         )
-        print(
-            f"{result.n_tokens:,} tokens: loss {result.loss:.4f} nats, perplexity "
-            f"{result.perplexity:.3f}, {result.bits_per_byte:.4f} bits per byte"
-        )
+        print(evaluation_table(evaluation))
+        if self.json is not None:
+            write_atomically(self.json, evaluation_json(evaluation))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,21 @@
 """`sgatlin prepare`: text as token stores."""
 
 import dataclasses
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgatlin.errors import UserError
 from sgatlin.input.preparation.manner import Engine, Manner
 
+# A line that is kept back while there is no terminal would tell nothing for hours.
+_tell = functools.partial(print, flush=True)
+
 if TYPE_CHECKING:
     from sgatlin.input.hub import DatasetPin
-    from sgatlin.input.preparation.inputs import Found
+    from sgatlin.input.preparation.inputs import Found, Split
     from sgatlin.input.preparation.prepare import Trained
     from sgatlin.input.tokenizer import Tokenizer
 
@@ -83,35 +88,47 @@ class _PrepareFiles:
                 raise UserError("--revision is of the hub, but there is --input: leave either")
             return find_by_name(self.input, self.include)
         patterns = self.include or (*data.train, *data.validation, *data.test)
-        return find_on_hub(data.repo, self.revision or data.revision, patterns, tell=print)
+        return find_on_hub(data.repo, self.revision or data.revision, patterns, tell=_tell)
 
-    def _prepare(self, out: Path, found: "Found", **how: Any) -> None:
-        """Prepares files; `how` tells how text lies in them, by fields of `Request`."""
+    def _prepare(self, out: Path, find: "Callable[[], Found]", **how: Any) -> None:
+        """Prepares files; `how` tells how text lies in them, by fields of `RecordFormat`.
+
+        All else that can be wrong is told before files are downloaded.
+        """
         from sgatlin.input.preparation.plan import Request
-        from sgatlin.input.preparation.prepare import prepare
+        from sgatlin.input.preparation.prepare import Trained, prepare
+        from sgatlin.input.records import RecordFormat
 
-        tokenizer = self._tokenizer()
-        request = Request(
-            source=found.source,
-            tokenizer=str(tokenizer),
-            validation_fraction=self._held_out(found),
-            drop_duplicates=self.drop_duplicates,
-            **how,
-        )
+        RecordFormat(**how)
         manner = Manner(
             engine=self.engine,
             n_workers=self.workers,
             max_bad_records=self.max_bad_records,
             restart=self.restart,
         )
-        prepare(out, request, found.inputs, tokenizer, manner, tell=print)
+        fraction = self.validation_fraction
+        if fraction is not None and not 0 < fraction < 1:
+            raise UserError(f"--validation-fraction {fraction} must be above 0 and below 1")
+        tokenizer = self._tokenizer()
+        found = find()
+        request = Request(
+            source=found.source,
+            tokenizer=str(tokenizer) if isinstance(tokenizer, Trained) else tokenizer.hash,
+            validation_fraction=self._held_out(found),
+            drop_duplicates=self.drop_duplicates,
+            **how,
+        )
+        prepare(out, request, found.inputs, tokenizer, manner, tell=_tell)
 
     def _tokenizer(self) -> "Tokenizer | Trained":
         from sgatlin.input.load_tokenizer import load_tokenizer
         from sgatlin.input.preparation.prepare import Trained
 
         if self.tokenizer is not None:
+            if self.tokenizer_megabytes is not None:
+                raise UserError("--tokenizer-megabytes: --tokenizer is not trained, leave either")
             return load_tokenizer(self.tokenizer)
+        require_positive("--tokenizer-megabytes", self.tokenizer_megabytes)
         return Trained(self.vocab_size, self.tokenizer_megabytes)
 
     def _held_out(self, found: "Found") -> float | None:
@@ -120,8 +137,6 @@ class _PrepareFiles:
             if fraction is not None:
                 raise UserError("--validation-fraction: there are files for validation already")
             return None
-        if fraction is not None and not 0 < fraction < 1:
-            raise UserError(f"--validation-fraction {fraction} must be above 0 and below 1")
         return 0.01 if fraction is None else fraction
 
 
@@ -135,7 +150,7 @@ class PrepareTinyStories(_PrepareFiles):
     def __call__(self) -> None:
         from sgatlin.input.hub import TINYSTORIES
 
-        self._prepare(self.out, self._find(TINYSTORIES), separator="<|endoftext|>")
+        self._prepare(self.out, lambda: self._find(TINYSTORIES), separator="<|endoftext|>")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,14 +165,14 @@ class PrepareSlimPajama(_PrepareFiles):
     def __call__(self) -> None:
         from sgatlin.input.hub import SLIMPAJAMA
 
-        self._prepare(self.out, self._find(SLIMPAJAMA), set_field="meta.redpajama_set_name")
+        self._prepare(self.out, lambda: self._find(SLIMPAJAMA), set_field="meta.redpajama_set_name")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareText(_PrepareFiles):
     """Write any text as token stores: .jsonl, .parquet or .txt files, or a data set on the hub."""
 
-    out: Path
+    out: Path = Path("data/prepared/text")
     """Folder to make."""
     validation_input: tuple[str, ...] = ()
     """Files to hold out for validation; without any, a share of the documents is held out."""
@@ -173,30 +188,37 @@ class PrepareText(_PrepareFiles):
     """What stands between the documents of a .txt file; without one, a file is a document."""
 
     def __call__(self) -> None:
-        from sgatlin.input.preparation.inputs import find_by_split, find_on_hub
-
         if (self.repo is None) == (not self.input):
             raise UserError("give either --input, with files, or --repo, a data set on the hub")
-        if self.repo is None:
-            found = find_by_split(
-                {
-                    "train": self.input,
-                    "validation": self.validation_input,
-                    "test": self.test_input,
-                },
-                self.include,
-            )
-        elif self.validation_input or self.test_input:
+        if self.repo is None and self.revision is not None:
+            raise UserError("--revision is of the hub, but there is --input: leave either")
+        if self.repo is not None and (self.validation_input or self.test_input):
             raise UserError("--validation-input and --test-input are files, and so must --input be")
-        else:
-            found = find_on_hub(self.repo, self.revision, self.include, tell=print)
         self._prepare(
             self.out,
-            found,
+            self._found,
             text_field=self.text_field,
             set_field=self.set_field,
             separator=unescaped(self.separator),
         )
+
+    def _found(self) -> "Found":
+        from sgatlin.input.preparation.inputs import find_by_split, find_on_hub
+
+        if self.repo is not None:
+            return find_on_hub(self.repo, self.revision, self.include, tell=_tell)
+        patterns: dict[Split, tuple[str, ...]] = {
+            "train": self.input,
+            "validation": self.validation_input,
+            "test": self.test_input,
+        }
+        return find_by_split(patterns, self.include)
+
+
+def require_positive(option: str, value: float | None) -> None:
+    """UserError if the value of an option is not above 0; None is no value."""
+    if value is not None and not value > 0:
+        raise UserError(f"{option} {value} must be above 0")
 
 
 def unescaped(separator: str | None) -> str | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sgatlin.input.pipeline import Batch
 from sgatlin.input.store import TokenStore
+from sgatlin.input.windows import Batch
 
 
 def bigram_perplexity(train: TokenStore, batches: Iterable[Batch]) -> float:

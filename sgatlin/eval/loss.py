@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sgatlin.input.pipeline import Batch
+from sgatlin.input.windows import Batch
 from sgatlin.nn.transformer import TransformerConfig, bind
 
 
@@ -40,7 +40,7 @@ class EvalResult(NamedTuple):
         return self.total_nats / math.log(2) / self.n_bytes
 
 
-# (params, inputs, targets, weights) -> summed nats of each row of the batch
+# (params, inputs, targets, weights[, segments]) -> summed nats of each row of the batch
 EvalStep = Callable[..., Float[Array, " B"]]
 
 
@@ -55,8 +55,14 @@ def token_nats(
 def make_eval_step(config: TransformerConfig) -> EvalStep:
     """The function that `evaluate` applies to each batch; jit it."""
 
-    def eval_step(params: Any, inputs_BT: Array, targets_BT: Array, weights_BT: Array) -> Array:
-        logits_BTV = bind(config, params)(inputs_BT).logits
+    def eval_step(
+        params: Any,
+        inputs_BT: Array,
+        targets_BT: Array,
+        weights_BT: Array,
+        segments_BT: Array | None = None,
+    ) -> Array:
+        logits_BTV = bind(config, params)(inputs_BT, segments_BT=segments_BT).logits
         return (token_nats(logits_BTV, targets_BT) * weights_BT).sum(axis=-1)
 
     return eval_step
@@ -77,7 +83,7 @@ def evaluate(
     total, n_tokens, n_bytes = 0.0, 0, 0
     pending: Array | None = None
     for batch in batches:
-        nats_B = eval_step(params, batch.inputs_BT, batch.targets_BT, batch.weights_BT)
+        nats_B = eval_step(params, *batch.model_inputs())
         # Read what the device finished while this batch was being dispatched.
         if pending is not None:
             total += _total(pending)

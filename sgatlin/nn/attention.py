@@ -39,9 +39,17 @@ class Attention(nnx.Module):
         self.key_norm = RMSNorm(d_head)
 
     def __call__(
-        self, x_BTD: Float[Array, "B T D"], cache: Cache | None = None
+        self,
+        x_BTD: Float[Array, "B T D"],
+        cache: Cache | None = None,
+        segments_BT: Int[Array, "B T"] | None = None,
     ) -> tuple[Float[Array, "B T D"], Cache | None]:
-        """Attends over x, or over the cache followed by x; returns the extended cache."""
+        """Attends over x, or over the cache followed by x; returns the extended cache.
+
+        With segments, over positions of the same segment only; ValueError if there is a cache too.
+        """
+        if cache is not None and segments_BT is not None:
+            raise ValueError("a cache does not know segments: give one or the other")
 
         def heads(weights: Matrix) -> Array:
             projected_BTD = x_BTD @ weights[...].astype(x_BTD.dtype)
@@ -57,7 +65,7 @@ class Attention(nnx.Module):
             key_BSHA = jax.lax.dynamic_update_slice(cache.keys, key_BSHA, at)
             value_BSHA = jax.lax.dynamic_update_slice(cache.values, value_BSHA, at)
             cache = Cache(key_BSHA, value_BSHA, start + x_BTD.shape[1])
-        mixed_BTHA = causal_attention(query_BTHA, key_BSHA, value_BSHA, positions_T)
+        mixed_BTHA = causal_attention(query_BTHA, key_BSHA, value_BSHA, positions_T, segments_BT)
         return mixed_BTHA.reshape(x_BTD.shape) @ self.w_out[...].astype(x_BTD.dtype), cache
 
 
@@ -66,16 +74,23 @@ def causal_attention(
     key_BSHA: Float[Array, "B S H A"],
     value_BSHA: Float[Array, "B S H A"],
     positions_T: Int[Array, " T"],
+    segments_BT: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B T H A"]:
-    """softmax(q k / sqrt(A)) v over keys at or before each query's position; scores in fp32."""
+    """softmax(q k / sqrt(A)) v over keys at or before each query's position; scores in fp32.
+
+    With segments (then S is T) only over keys of the query's own segment.
+    """
     scores_BHTS = jnp.einsum(
         "bthd,bshd->bhts",
         query_BTHA,
         key_BSHA,
         preferred_element_type=sum_dtype(query_BTHA),
     ) / jnp.sqrt(query_BTHA.shape[-1]).astype(jnp.float32)
-    visible_TS = jnp.arange(key_BSHA.shape[1]) <= positions_T[:, None]
-    weights_BHTS = jax.nn.softmax(jnp.where(visible_TS, scores_BHTS, -jnp.inf), axis=-1)
+    visible = jnp.arange(key_BSHA.shape[1]) <= positions_T[:, None]  # (T, S)
+    if segments_BT is not None:
+        same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
+        visible = (visible & same_BTS)[:, None]  # (B, 1, T, S)
+    weights_BHTS = jax.nn.softmax(jnp.where(visible, scores_BHTS, -jnp.inf), axis=-1)
     return jnp.einsum("bhts,bshd->bthd", weights_BHTS.astype(value_BSHA.dtype), value_BSHA)
 
 

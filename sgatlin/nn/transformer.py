@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from sgatlin.errors import UserError
+from sgatlin.errors import UserError, require_at_least
 from sgatlin.nn.attention import Attention, Cache
 from sgatlin.nn.feed_forward import FeedForwardConfig
 from sgatlin.nn.gates import GatedConfig, Gates, LayerOutput, choice_counts
@@ -49,9 +49,8 @@ class TransformerConfig:
     """Recomputed in the backward pass: nothing, all but matmul results (dots), or all (full)."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "d_model", "n_layers", "d_head"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        require_at_least(1, vocab_size=self.vocab_size, n_layers=self.n_layers)
+        require_at_least(1, d_model=self.d_model, d_head=self.d_head)
         if self.d_head % 2:
             raise UserError(f"d_head={self.d_head} must be even: rotary positions rotate halves")
         if self.d_model % self.d_head:
@@ -111,8 +110,10 @@ class Block(nnx.Module):
         dtype: jnp.dtype,
         cache: Cache | None,
         edit: GateEdit | None,
+        segments_BT: Int[Array, "B T"] | None = None,
     ) -> tuple[LayerOutput, Cache | None]:
-        mixed_BTD, cache = self.attention(self.attention_norm(x_BTD).astype(dtype), cache)
+        normed_BTD = self.attention_norm(x_BTD).astype(dtype)
+        mixed_BTD, cache = self.attention(normed_BTD, cache, segments_BT)
         x_BTD += mixed_BTD.astype(x_BTD.dtype)
         gating: dict[str, Any] = {} if edit is None else edit._asdict()
         output = self.feed_forward(self.feed_forward_norm(x_BTD).astype(dtype), **gating)
@@ -136,13 +137,16 @@ class Transformer(nnx.Module):
         *,
         cache: Cache | None = None,
         edit: GateEdit | None = None,
+        segments_BT: Int[Array, "B T"] | None = None,
         return_gates: bool = False,
         return_health: bool = False,
     ) -> Output:
         """Logits for the token after each position.
 
         With a `cache` of `empty_cache`, tokens continue those already in it. `edit` replaces gates
-        (patching, steering); UserError if the feed-forward layer has none.
+        (patching, steering); UserError if the feed-forward layer has none. With segments a token
+        attends only to those of its own segment (document), as if each stood alone; ValueError if
+        there is a cache too.
         """
         graph, layers = nnx.split(self.blocks)
         gated = self.config.feed_forward
@@ -153,7 +157,7 @@ class Transformer(nnx.Module):
             params, layer_cache, layer_edit = per_layer
             block = nnx.merge(graph, params)
             (x_BTD, gates, losses), layer_cache = block(
-                x_BTD, self.config.compute_dtype, layer_cache, layer_edit
+                x_BTD, self.config.compute_dtype, layer_cache, layer_edit, segments_BT
             )
             health, counts = {}, None
             if return_health and gates is not None and isinstance(gated, GatedConfig):

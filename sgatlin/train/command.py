@@ -2,16 +2,22 @@
 """What `train.py` and `sgatlin train` do: a dry run, or a run to its last words."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from sgatlin.arguments import parse
 from sgatlin.config import Config, to_json
+from sgatlin.errors import UserError
 from sgatlin.eval.generate import Sampling, stream_text
 from sgatlin.scaling.cost import cost_table
+from sgatlin.train.data import steps_of_epochs
 from sgatlin.train.interrupt import Interrupt, Interrupted, leave, run_interruptibly
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
+
+_UNKNOWN_STEPS = 2**62
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,15 +35,43 @@ class TrainCommand:
     """Start from the whole state of RUN or RUN@STEP in its stable phase, to add another decay."""
     profile: str | None = None
     """Trace steps FIRST:LAST into the run's folder profile."""
+    epochs: float | None = None
+    """Instead of train.steps: see the training windows so many times. Needs the data."""
 
     def __call__(self) -> None:
+        config = self.config
+        if self.epochs is not None:
+            config = with_epochs(config, self.epochs)
         if self.dry_run:
-            print(f"{to_json(self.config)}\n{cost_table({self.config.name: self.config})}")
+            print(f"{to_json(config)}\n{cost_table({config.name: config})}")
             return
         options = TrainOptions(
             init_from=self.init_from, branch_from=self.branch_from, profile=self.profile
         )
-        train_and_tell(self.config, self.workdir or Path("runs") / self.config.name, options)
+        train_and_tell(config, self.workdir or Path("runs") / config.name, options)
+
+
+def parse_train(config: Config, arguments: Sequence[str], *, prog: str) -> TrainCommand:
+    """The command that `arguments` make of a config; UserError if they do not fit.
+
+    With --epochs the steps are known only when the data is. Until then they are more than any
+    other field is compared with.
+    """
+    if any(argument.partition("=")[0] == "--epochs" for argument in arguments):
+        config = _with_steps(config, _UNKNOWN_STEPS)
+    command = parse(TrainCommand, arguments, prog=prog, default=TrainCommand(config=config))
+    if command.epochs is not None and command.config.train.steps != _UNKNOWN_STEPS:
+        raise UserError("--epochs and --train.steps exclude each other: choose one")
+    return command
+
+
+def with_epochs(config: Config, epochs: float) -> Config:
+    """The config with the steps in which a run sees its training windows `epochs` times."""
+    return _with_steps(config, steps_of_epochs(config, epochs))
+
+
+def _with_steps(config: Config, steps: int) -> Config:
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
 
 
 def train_and_tell(config: Config, workdir: Path, options: TrainOptions) -> None:

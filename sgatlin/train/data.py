@@ -1,21 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stores a run trains on, made if they can be, and checked against its model."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
-from sgatlin.config import Config, StoryWorld
+from sgatlin.config import Config, Mixture, Prepared, StoryWorld
 from sgatlin.errors import UserError
+from sgatlin.input.mixture import Part, TrainingStream
 from sgatlin.input.store import TokenStore, split_stores
 from sgatlin.input.storyworld.prepare import prepare_storyworld
 from sgatlin.input.tokenizer import Tokenizer
+from sgatlin.input.windows import check_vocabulary
 from sgatlin.train.run import RunDirectory
 
 
-def prepared_stores(config: Config, tell: Callable[[str], None]) -> tuple[TokenStore, TokenStore]:
-    """The train and validation stores; the story world is made if it is not there yet.
+class TrainingData(NamedTuple):
+    """What a run reads."""
 
-    UserError if the tokens do not fit the model.
+    parts: tuple[Part, ...]
+    validation: TokenStore
+
+    def stores(self) -> Iterator[TokenStore]:
+        """All of them, those of the parts first."""
+        yield from (part.store for part in self.parts)
+        yield self.validation
+
+
+def training_data(config: Config, tell: Callable[[str], None]) -> TrainingData:
+    """The stores of a run; the story world is made if it is not there yet.
+
+    Raises:
+      UserError: when stores are missing, have different tokenizers or not the config's, or hold
+        tokens that are not of their vocabulary or not of the model's.
     """
     source = config.data.source
     if isinstance(source, StoryWorld):
@@ -27,13 +46,67 @@ def prepared_stores(config: Config, tell: Callable[[str], None]) -> tuple[TokenS
             seed=source.seed,
             report=tell,
         )
-    train, validation = split_stores(Path(source.path))
-    if train.vocab_size > config.model.vocab_size:
+    data = open_data(config)
+    for store in data.stores():
+        if store.vocab_size > config.model.vocab_size:
+            raise UserError(
+                f"model.vocab_size={config.model.vocab_size} is smaller than the "
+                f"{store.vocab_size} ids of {store.path.parent}: set --model.vocab-size "
+                f"{store.vocab_size}"
+            )
+        check_vocabulary(store)
+    return data
+
+
+def open_data(config: Config) -> TrainingData:
+    """The stores of a run, of which only the tokenizers are checked; nothing is made."""
+    source = config.data.source
+    if isinstance(source, Mixture):
+        parts = tuple(_part(part.path, part.weight, part.set) for part in source.parts)
+        data = TrainingData(parts, split_stores(Path(source.validation))[1])
+    elif isinstance(source, Prepared) and source.set_weights:
+        parts = tuple(_part(source.path, weight, name) for name, weight in source.set_weights)
+        data = TrainingData(parts, split_stores(Path(source.path))[1])
+    else:
+        train, validation = split_stores(Path(source.path))
+        data = TrainingData((Part(train),), validation)
+    first = data.parts[0].store
+    if data.validation.tokenizer_hash != first.tokenizer_hash:
         raise UserError(
-            f"model.vocab_size={config.model.vocab_size} is smaller than the {train.vocab_size} "
-            f"ids of {source.path}: set --model.vocab-size {train.vocab_size}"
+            f"{data.validation.path} has another tokenizer than {first.path}: prepare both with one"
         )
-    return train, validation
+    wanted = None if isinstance(source, StoryWorld) else source.tokenizer_hash
+    if wanted not in (None, first.tokenizer_hash):
+        raise UserError(
+            f"data.source.tokenizer_hash={wanted} is not that of {first.path}, which is "
+            f"{first.tokenizer_hash}: prepare the data with the other tokenizer"
+        )
+    return data
+
+
+def _part(path: str, weight: float, name: str | None) -> Part:
+    store, _ = split_stores(Path(path))
+    return Part(store if name is None else store.subset(name), weight, name)
+
+
+def steps_of_epochs(config: Config, epochs: float) -> int:
+    """The steps in which a run sees its training windows so many times, rounded up.
+
+    Of a mixture as many windows as all parts have together. UserError if the data is not there.
+    """
+    if not 0 < epochs < float("inf"):
+        raise UserError(f"--epochs {epochs}: it must be above 0 and finite")
+    source = config.data.source
+    parts = source.parts if isinstance(source, Mixture) else [source]
+    for path in (part.path for part in parts):
+        if not Path(path).is_dir():
+            raise UserError(
+                f"--epochs counts the windows of the data, and there is none at {path}: make it "
+                "with `sgatlin prepare`, or give --train.steps instead"
+            )
+    data = open_data(config)
+    windows = TrainingStream(data.parts, config.data.seq_len, config.train.seed).n_windows
+    return max(1, math.ceil(Fraction(str(epochs)) * windows / config.data.batch_size))
 
 
 def run_tokenizer(run: RunDirectory, store: TokenStore) -> Tokenizer:

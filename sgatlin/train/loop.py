@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sgatlin.config import Config, StoryWorld
 from sgatlin.errors import RunStopped, UserError
 from sgatlin.eval.bigram import bigram_perplexity
 from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step
-from sgatlin.input.pipeline import Batch, eval_batches, train_batches
+from sgatlin.input.evaluation import eval_batches
+from sgatlin.input.mixture import TrainingStream
+from sgatlin.input.pipeline import train_batches
+from sgatlin.input.windows import Batch
 from sgatlin.scaling.flops import n_parameters, training_flops
 from sgatlin.train import checkpoint
-from sgatlin.train.data import prepared_stores, run_tokenizer
+from sgatlin.train.data import run_tokenizer, training_data
 from sgatlin.train.report import Reporter, describe
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.start import start_run
-from sgatlin.train.step import Metrics, StepInputs, make_train_step
+from sgatlin.train.step import Metrics, StepInputs, abstract_inputs, make_train_step
 from sgatlin.train.watch import make_watch
 
 
@@ -89,32 +91,38 @@ class Trainer:
         self.profiled = options.profiled_steps(config.train.steps)
         self.tracing = False
         self.run = RunDirectory.claim(workdir, config)
-        self.train_store, self.validation_store = prepared_stores(config, tell)
+        self.data = training_data(config, tell)
+        self.stream = TrainingStream(self.data.parts, config.data.seq_len, config.train.seed)
         # First use of both: a run must not find out in its middle that the data is too short.
         self._validation_batches(config.train.eval_tokens)
         self._train_batches(examples=0).close()
         start = start_run(
-            config, self.run, init_from=options.init_from, branch_from=options.branch_from
+            config,
+            self.run,
+            init_from=options.init_from,
+            branch_from=options.branch_from,
+            tokenizer_hash=self.data.validation.tokenizer_hash,
         )
         self.state, self.position = start.state, start.position
         self.step = int(start.state.step)
         self.best_loss = math.inf
         self.run.create(config)
-        self.tokenizer = run_tokenizer(self.run, self.train_store)
+        self.tokenizer = run_tokenizer(self.run, self.data.parts[0].store)
         self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
         tell(describe(config, self.run, start.told))
+        for line in self.stream.described(config.train.steps * config.data.batch_size):
+            tell(f"  {line}")
         self.finished = self.step == config.train.steps and self.run.result_file.exists()
         if not self.finished:
             self._compile()
 
     def _compile(self) -> None:
-        data = self.config.data
-        ids = jnp.zeros((data.batch_size, data.seq_len), jnp.int32)
-        batch = StepInputs(ids, ids, jnp.zeros(ids.shape))
+        batch = abstract_inputs(self.config)
         step = jax.jit(make_train_step(self.config), donate_argnums=0)
         self.train_step = step.lower(self.state, batch).compile()
         eval_step = jax.jit(make_eval_step(self.config.model))
-        self.eval_step = eval_step.lower(self.state.params, *batch).compile()
+        read = [array for array in batch if array is not None]
+        self.eval_step = eval_step.lower(self.state.params, *read).compile()
         self.watch = None
         if self.state.usage is not None:
             watch = jax.jit(make_watch(self.config), donate_argnums=0)
@@ -143,7 +151,7 @@ class Trainer:
         while self.step < config.train.steps:
             batch = next(batches)
             self._profile_before()
-            inputs = jax.device_put((batch.inputs_BT, batch.targets_BT, batch.weights_BT))
+            inputs = jax.device_put(batch.model_inputs())
             self.state, metrics = self.train_step(self.state, StepInputs(*inputs))
             self.step += 1
             self.position = self.position._replace(
@@ -181,11 +189,10 @@ class Trainer:
         self.reporter.step(pending.step, metrics)
 
     def _stop_on_non_finite(self, pending: _Pending, metrics: dict[str, Any]) -> None:
-        windows = ", ".join(map(str, pending.example_ids_B))
         self._give_up(
             pending.step,
-            f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, on windows {windows} "
-            f"of {self.train_store.path}",
+            f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, on "
+            f"{self.stream.named(pending.example_ids_B.tolist())}",
         )
 
     def _give_up(self, step: int, what: str) -> NoReturn:
@@ -262,26 +269,21 @@ class Trainer:
         }
         if isinstance(config.data.source, StoryWorld):
             targets = self._validation_batches(None)
-            result["bigram_perplexity"] = bigram_perplexity(self.train_store, targets)
+            result["bigram_perplexity"] = bigram_perplexity(self.data.parts[0].store, targets)
         self.run.write_result(result)
         return result
 
     def _train_batches(self, examples: int) -> Any:
-        return train_batches(
-            self.train_store,
-            batch_size=self.config.data.batch_size,
-            seq_len=self.config.data.seq_len,
-            seed=self.config.train.seed,
-            start_example=examples,
-        )
+        seed = self.config.train.seed
+        shape = self._batch_shape()
+        return train_batches(self.data.parts, seed=seed, start_example=examples, **shape)
 
     def _validation_batches(self, max_tokens: int | None) -> Iterator[Batch]:
-        return eval_batches(
-            self.validation_store,
-            batch_size=self.config.data.batch_size,
-            seq_len=self.config.data.seq_len,
-            max_tokens=max_tokens,
-        )
+        return eval_batches(self.data.validation, max_tokens=max_tokens, **self._batch_shape())
+
+    def _batch_shape(self) -> dict[str, Any]:
+        names = ("batch_size", "seq_len", "document_boundaries")
+        return {name: getattr(self.config.data, name) for name in names}
 
     def _profile_before(self) -> None:
         if self.step + 1 in self.profiled and not self.tracing:

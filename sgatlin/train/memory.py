@@ -35,7 +35,7 @@ from jax.interpreters import partial_eval
 
 from sgatlin.config import Config
 from sgatlin.nn.transformer import Dtype
-from sgatlin.train.step import StepInputs, abstract_state, make_train_step
+from sgatlin.train.step import abstract_inputs, abstract_state, make_train_step
 
 _REDUCTIONS = set("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or".split())
 # They read their operands from memory, and each element more than once.
@@ -86,10 +86,7 @@ def training_memory(config: Config, platform: Platform | None = None) -> Memory:
         dtype: Dtype = "float32" if on_cpu else "bfloat16"
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
     state = abstract_state(config)
-    shape = (config.data.batch_size, config.data.seq_len)
-    types = (jnp.int32, jnp.int32, jnp.float32)
-    batch = jax.eval_shape(lambda: StepInputs(*(jnp.zeros(shape, dtype) for dtype in types)))
-    step = jax.make_jaxpr(make_train_step(config))(state, batch).jaxpr
+    step = jax.make_jaxpr(make_train_step(config))(state, abstract_inputs(config)).jaxpr
     step, _ = partial_eval.dce_jaxpr(step, [True] * len(step.outvars), instantiate=True)
 
     parameters, optimizer = _tree_bytes(state.params), _tree_bytes(state.optimizer)

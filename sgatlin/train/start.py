@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sgatlin.config import Config, differing_fields
 from sgatlin.errors import UserError
+from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.train import checkpoint
 from sgatlin.train.load import abstract_params, find_checkpoint
 from sgatlin.train.run import RunDirectory
@@ -31,25 +32,29 @@ class Start(NamedTuple):
 
 
 def start_run(
-    config: Config, run: RunDirectory, *, init_from: str | None, branch_from: str | None
+    config: Config,
+    run: RunDirectory,
+    *,
+    init_from: str | None,
+    branch_from: str | None,
+    tokenizer_hash: str,
 ) -> Start:
     """The state that a run begins with.
 
     A run with a checkpoint of its own goes on from there. Else `init_from` (RUN, RUN@STEP or
     RUN@best) gives the parameters alone, and `branch_from` (RUN or RUN@STEP) the whole state of a
     checkpoint of another run's stable phase, so that this run adds its own decay.
+
+    `tokenizer_hash` is that of this run's data: UserError if the other run had another.
     """
     latest = checkpoint.latest(run.checkpoints)
     if latest is not None:
         state, position = _restore(config, run.checkpoints, latest)
         return Start(state, position, f"goes on from step {latest}")
     if branch_from is not None:
-        return _branch(config, branch_from)
+        return _branch(config, branch_from, tokenizer_hash)
     if init_from is not None:
-        source, step = find_checkpoint(init_from)
-        params = checkpoint.restore_params(source.checkpoints, step, abstract_params(config))
-        state = init_state(config, params)
-        return Start(state, Position(), f"starts from the parameters of {source.path}, step {step}")
+        return _init(config, init_from, tokenizer_hash)
     return Start(init_state(config), Position(), "starts at step 0")
 
 
@@ -64,9 +69,37 @@ def _restore(config: Config, folder: Path, step: int) -> tuple[TrainState, Posit
     return TrainState(params=params, **train), Position(**data)
 
 
-def _branch(config: Config, branch_from: str) -> Start:
+def _init(config: Config, init_from: str, tokenizer_hash: str) -> Start:
+    source, step = find_checkpoint(init_from)
+    _check_tokenizer(f"--init-from {init_from}", source, tokenizer_hash)
+    theirs = dataclasses.replace(config, model=source.config().model)
+    differing = differing_fields(theirs, config)
+    differing = [field for field in differing if field.startswith("model.feed_forward.")]
+    try:
+        params = checkpoint.restore_params(source.checkpoints, step, abstract_params(config))
+    except UserError as error:
+        if not differing:
+            raise
+        raise UserError(
+            f"--init-from {init_from}: the feed-forward layers differ (field: there, here): "
+            f"{'; '.join(differing)}: {error}"
+        ) from None
+    told = f"starts from the parameters of {source.path}, step {step}"
+    return Start(init_state(config, params), Position(), told)
+
+
+def _check_tokenizer(option: str, source: RunDirectory, tokenizer_hash: str) -> None:
+    if Tokenizer.load(source.tokenizer_file).hash != tokenizer_hash:
+        raise UserError(
+            f"{option}: its tokenizer is not that of this run's data: prepare the data with "
+            f"{source.tokenizer_file}"
+        )
+
+
+def _branch(config: Config, branch_from: str, tokenizer_hash: str) -> Start:
     source = RunDirectory.open(Path(branch_from.rpartition("@")[0] or branch_from))
     theirs = source.config()
+    _check_tokenizer(f"--branch-from {branch_from}", source, tokenizer_hash)
     same = dataclasses.replace(
         theirs,
         name=config.name,

@@ -47,6 +47,20 @@ class StepInputs(NamedTuple):
     inputs_BT: Int[Array, "B T"]
     targets_BT: Int[Array, "B T"]
     weights_BT: Float[Array, "B T"]
+    segments_BT: Int[Array, "B T"] | None = None
+    """Which document each token is of; with `data.document_boundaries`."""
+
+
+def abstract_inputs(config: Config) -> StepInputs:
+    """Shapes and types of what a step of this run reads."""
+    shape = (config.data.batch_size, config.data.seq_len)
+
+    def inputs() -> StepInputs:
+        ids_BT = jnp.zeros(shape, jnp.int32)
+        segments_BT = ids_BT if config.data.document_boundaries else None
+        return StepInputs(ids_BT, ids_BT, jnp.zeros(shape), segments_BT)
+
+    return jax.eval_shape(inputs)
 
 
 def init_state(config: Config, params: Any | None = None) -> TrainState:
@@ -132,7 +146,8 @@ class _Seen(NamedTuple):
 
 
 def _loss(params: Any, batch: StepInputs, n_tokens: Array, config: Config) -> tuple[Array, _Seen]:
-    output = bind(config.model, params)(batch.inputs_BT, return_health=True)
+    model = bind(config.model, params)
+    output = model(batch.inputs_BT, segments_BT=batch.segments_BT, return_health=True)
     nats_BT = token_nats(output.logits, batch.targets_BT) * batch.weights_BT
     loss = nats_BT.sum() / n_tokens
     # Each part's own terms are means over its tokens.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sgatlin.eval.bigram import bigram_perplexity
-from sgatlin.input.pipeline import Batch
 from sgatlin.input.store import TokenStore
 from sgatlin.input.tokenizer import train_bpe
+from sgatlin.input.windows import Batch
 from sgatlin.input.write import StoreWriter
 
 V = 257

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step, token_nats
-from sgatlin.input.pipeline import Batch
+from sgatlin.input.windows import Batch
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import TransformerConfig, abstract_model, bind
 

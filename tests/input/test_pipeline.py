@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches: every window once an epoch, any place reached exactly, every token evaluated once."""
+"""Training batches: every window once an epoch, and any place of the stream reached exactly."""
 
 import gc
 import itertools
@@ -13,33 +13,15 @@ import pytest
 
 from sgatlin.errors import UserError
 from sgatlin.input import pipeline
-from sgatlin.input.pipeline import (
-    PADDING_ID,
-    Batch,
-    Windows,
-    eval_batches,
-    shuffled_window,
-    train_batches,
-)
+from sgatlin.input.mixture import shuffled_windows
+from sgatlin.input.pipeline import train_batches
 from sgatlin.input.store import TokenStore
-from sgatlin.input.tokenizer import train_bpe
-from sgatlin.input.write import StoreWriter
+from sgatlin.input.windows import Batch, Windows
+from tests.input.random_stores import BOS, damage, write_store
 
 SEQ_LEN = 16
 N_TOKENS = 1000  # 62 windows, 7 tokens left over
 N_WINDOWS = 62
-
-
-def write_store(path, n_tokens: int) -> TokenStore:
-    """Random tokens in documents of 50, several shards, so that windows span shards."""
-    tokens = np.random.default_rng(0).integers(1, 257, n_tokens).tolist()
-    tokenizer = train_bpe([], vocab_size=257)
-    with StoreWriter(path, tokenizer, source="random", max_shard_tokens=220) as writer:
-        for start in range(0, n_tokens, 50):
-            writer.add(tokens[start + 1 : min(start + 50, n_tokens)], n_bytes=49)
-    store = TokenStore.open(path)
-    assert store.n_tokens == n_tokens
-    return store
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +50,17 @@ def assert_equal(a: Batch, b: Batch) -> None:
         np.testing.assert_array_equal(x, y)
 
 
+def fields(batches: list[Batch]) -> list[np.ndarray]:
+    """The rows of batches without segments, field by field."""
+    return [np.concatenate(field) for field in zip(*(b[:4] for b in batches), strict=True)]
+
+
 def test_windows_overlap_by_one_token(store, tokens):
     windows = Windows(store, SEQ_LEN)
     assert len(windows) == N_WINDOWS
     for index in (0, 1, 13, N_WINDOWS - 1):
-        inputs, targets, example_id = windows[index]
         start = index * SEQ_LEN
-        assert inputs.tolist() == tokens[start : start + SEQ_LEN].tolist()
-        assert targets.tolist() == tokens[start + 1 : start + SEQ_LEN + 1].tolist()
-        assert example_id == index
-
-
-def test_windows_use_each_target_once(store, tokens):
-    windows = Windows(store, SEQ_LEN)
-    targets = windows.batch(range(N_WINDOWS)).targets_BT.reshape(-1)
-    assert targets.tolist() == tokens[1 : 1 + N_WINDOWS * SEQ_LEN].tolist()
+        assert windows[index].tolist() == tokens[start : start + SEQ_LEN + 1].tolist()
 
 
 @pytest.mark.parametrize(("n_tokens", "n_windows"), [(17, 1), (32, 1), (33, 2)])
@@ -93,11 +71,30 @@ def test_windows_at_the_borders(tmp_path, n_tokens, n_windows):
 def test_batches_are_windows_with_weight_one(store):
     windows = Windows(store, SEQ_LEN)
     for batch in take(store, 10):
-        assert_equal(batch, windows.batch(batch.example_ids_B.tolist()))
-        assert [x.dtype for x in batch] == [np.int32, np.int32, np.float32, np.int64]
-        assert [x.shape for x in batch] == [(8, SEQ_LEN)] * 3 + [(8,)]
-        assert all(x.flags.c_contiguous for x in batch)
+        for row, window in enumerate(batch.example_ids_B.tolist()):
+            assert batch.inputs_BT[row].tolist() == windows[window][:-1].tolist()
+            assert batch.targets_BT[row].tolist() == windows[window][1:].tolist()
+        assert [x.dtype for x in batch[:4]] == [np.int32, np.int32, np.float32, np.int64]
+        assert [x.shape for x in batch[:4]] == [(8, SEQ_LEN)] * 3 + [(8,)]
+        assert all(x.flags.c_contiguous for x in batch[:4])
         assert (batch.weights_BT == 1).all()
+        assert batch.segments_BT is None
+
+
+def test_segments_count_the_bos_of_a_window(store):
+    for batch in take(store, 10, document_boundaries=True):
+        assert batch.segments_BT.dtype == np.int32
+        for inputs_T, segments_T in zip(batch.inputs_BT, batch.segments_BT, strict=True):
+            seen = [inputs_T[: t + 1].tolist().count(BOS) for t in range(SEQ_LEN)]
+            assert segments_T.tolist() == seen
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_token_that_cannot_be_is_found_when_it_is_read(tmp_path, prefetch):
+    store = write_store(tmp_path, N_TOKENS)
+    damage(tmp_path / "tokens-00001.bin", 5, 257)
+    with pytest.raises(UserError, match=r"tokens-00001.bin holds token 257, outside .* of 257"):
+        take(store, 8, prefetch=prefetch)
 
 
 def test_each_epoch_has_every_window_once(store):
@@ -123,7 +120,7 @@ def test_shuffle_has_no_correlations():
 
     def order(seed: int, start: int = 0) -> np.ndarray:
         positions = range(start, start + n_positions)
-        return np.array([shuffled_window(p, n_windows=n_windows, seed=seed) for p in positions])
+        return np.array(shuffled_windows(positions, n_windows=n_windows, seed=seed))
 
     first = order(0)
     positions, neighbours = np.arange(n_positions), np.roll(first, 1)
@@ -135,10 +132,9 @@ def test_shuffle_has_no_correlations():
 @pytest.mark.parametrize("start_example", [0, 8, 40, 61, 62, 63, 125, 250])
 def test_resuming_anywhere_equals_the_uninterrupted_stream(store, start_example):
     whole = take(store, 42)
-    expected = [np.concatenate(field)[start_example:] for field in zip(*whole, strict=True)]
     resumed = take(store, 10, start_example=start_example)
-    for field, rest in zip(zip(*resumed, strict=True), expected, strict=True):
-        np.testing.assert_array_equal(np.concatenate(field), rest[:80])
+    for field, rest in zip(fields(resumed), fields(whole), strict=True):
+        np.testing.assert_array_equal(field, rest[start_example : start_example + 80])
 
 
 def test_resuming_far_away_is_immediate(store):
@@ -156,7 +152,7 @@ def test_process_shares_make_up_the_global_batch(store, process_count):
         for i in range(process_count)
     ]
     for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
-        assert_equal(batch, Batch(*map(np.concatenate, zip(*parts, strict=True))))
+        assert_equal(batch, Batch(*fields(parts)))
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 4])
@@ -218,34 +214,3 @@ def test_program_that_leaves_an_iterator_open_exits_silently(store):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{ids(take(store, 1))}\n"
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "seq_len"), [(8, 16), (1, 16), (3, 333), (7, 1), (1, 999), (2, 5000)]
-)
-def test_evaluation_predicts_every_token_once(store, tokens, batch_size, seq_len):
-    batches = list(eval_batches(store, batch_size=batch_size, seq_len=seq_len))
-    inputs, targets, weights, example_ids = map(np.concatenate, zip(*batches, strict=True))
-    assert weights.sum() == N_TOKENS - 1
-    assert inputs[weights == 1].tolist() == tokens[:-1].tolist()
-    assert targets[weights == 1].tolist() == tokens[1:].tolist()
-    assert set(np.unique(weights)) <= {0, 1}
-    for batch in batches:
-        assert [x.shape for x in batch] == [(batch_size, seq_len)] * 3 + [(batch_size,)]
-        assert [x.dtype for x in batch] == [np.int32, np.int32, np.float32, np.int64]
-    n_windows = -(-(N_TOKENS - 1) // seq_len)
-    padding = [PADDING_ID] * (len(example_ids) - n_windows)
-    assert example_ids.tolist() == [*range(n_windows), *padding]
-
-
-@pytest.mark.parametrize("max_tokens", [1, 16, 17, 128, 500, 10_000])
-def test_evaluation_stops_after_max_tokens(store, tokens, max_tokens):
-    batches = list(eval_batches(store, batch_size=8, seq_len=16, max_tokens=max_tokens))
-    targets = np.concatenate([batch.targets_BT[batch.weights_BT == 1] for batch in batches])
-    assert targets.tolist() == tokens[1 : max_tokens + 1].tolist()
-
-
-@pytest.mark.parametrize("options", [{"max_tokens": 0}, {"batch_size": 0}, {"seq_len": 0}], ids=str)
-def test_evaluation_of_nothing_is_an_error(store, options):
-    with pytest.raises(UserError, match="nothing to evaluate"):
-        eval_batches(store, **{"batch_size": 8, "seq_len": 16} | options)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from sgatlin.nn.attention import Attention, causal_attention, rope
+from sgatlin.nn.attention import Attention, Cache, causal_attention, rope
 
 B, T, H, A = 2, 5, 3, 4
 D = H * A
@@ -111,3 +111,34 @@ def test_the_output_has_the_inputs_type(dtype):
     graph, params, x_BTD = draw()
     y_BTD, _ = jax.eval_shape(lambda x: nnx.merge(graph, nnx.State(params))(x), x_BTD.astype(dtype))
     assert (y_BTD.shape, y_BTD.dtype) == ((B, T, D), dtype)
+
+
+SEGMENTS_BT = jnp.array([[0, 0, 1, 1, 1], [1, 2, 2, 2, 3]])
+
+
+def test_segments_attend_as_if_alone():
+    """Each stretch of one segment gives what it gives by itself, at its positions or at others."""
+    graph, params, x_BTD = draw()
+    attend = jax.jit(lambda params, x, *given: nnx.merge(graph, nnx.State(params))(x, *given)[0])
+    together = attend(params, x_BTD, None, SEGMENTS_BT)
+    for row, segments_T in enumerate(np.asarray(SEGMENTS_BT)):
+        for segment in np.unique(segments_T):
+            here = np.flatnonzero(segments_T == segment)
+            alone = attend(params, x_BTD[row : row + 1, here])
+            np.testing.assert_allclose(together[row, here], alone[0], rtol=1e-4, atol=1e-5)
+    # And without segments they would not.
+    assert np.abs(np.asarray(attend(params, x_BTD) - together)).max() > 0.1
+
+
+def test_one_segment_changes_no_bit():
+    graph, params, x_BTD = draw()
+    attend = jax.jit(lambda params, x, *given: nnx.merge(graph, nnx.State(params))(x, *given)[0])
+    ones = attend(params, x_BTD, None, jnp.ones((B, T), jnp.int32))
+    np.testing.assert_array_equal(ones, attend(params, x_BTD))
+
+
+def test_segments_and_a_cache_exclude_each_other():
+    graph, params, x_BTD = draw()
+    empty = jnp.zeros((B, T, H, A))
+    with pytest.raises(ValueError, match="a cache does not know segments"):
+        nnx.merge(graph, nnx.State(params))(x_BTD, Cache(empty, empty, jnp.int32(0)), SEGMENTS_BT)

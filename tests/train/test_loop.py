@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
-import numpy as np
 import pytest
 
 from sgatlin.config import Config, Prepared, to_json
@@ -24,6 +23,7 @@ from sgatlin.train import checkpoint, loop
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
 from tests.toy import STEPS
+from tests.train.runs import assert_same, poison, record_windows, train
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -38,42 +38,11 @@ trainer.train(lambda: trainer.step == 12 and os.kill(os.getpid(), signal.SIGKILL
 """
 
 
-def train(config: Config, path: Path, *, until: int | None = None, **options) -> Trainer:
-    """Trains to the end, or stops as a signal would after step `until`."""
-    trainer = Trainer(config, path, TrainOptions(**options))
-    if until is None:
-        trainer.train()
-    else:
-        with pytest.raises(Stopped, match=f"^saved step {until}$"):
-            trainer.train(lambda: trainer.step == until)
-    return trainer
-
-
 def metrics(path: Path) -> list[dict]:
     """What metrics.jsonl holds, without what depends on the clock."""
     lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
     clock = ("time", "tokens_per_second")
     return [{k: v for k, v in line.items() if k not in clock} for line in lines]
-
-
-def assert_same(a, b) -> None:
-    """Two trees are equal bit for bit."""
-    for ours, theirs in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
-
-
-def record_windows(monkeypatch) -> list[int]:
-    """The list to which every window that is trained on will be added."""
-    windows: list[int] = []
-
-    def recorded(*args, **kwargs):
-        for batch in original(*args, **kwargs):
-            windows.extend(batch.example_ids_B.tolist())
-            yield batch
-
-    original = loop.train_batches
-    monkeypatch.setattr(loop, "train_batches", recorded)
-    return windows
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +107,7 @@ def test_stopping_in_a_validation(toy, whole, tmp_path):
 
 def test_result(toy, whole):
     result = whole.trainer.run.result()
-    validation = evaluate_run(str(whole.path), None)
+    validation = evaluate_run(str(whole.path)).all.loss
     tokens = STEPS * 4 * 16
     flops = result["flops_full"] - result["flops_paper"]
     assert result["val_loss"] == pytest.approx(validation.loss, rel=1e-6)
@@ -204,17 +173,6 @@ def test_the_state_of_the_step_before_is_given_up(toy, tmp_path):
         trainer.train(lambda: True)
     kept = [leaf.shape for leaf in before if leaf.size > 1 and not leaf.is_deleted()]
     assert kept == []
-
-
-def poison(trainer: Trainer, step: int, name: str) -> None:
-    """Makes a metric of one step infinite."""
-    original = trainer.train_step
-
-    def poisoned(state, batch):
-        state, metrics = original(state, batch)
-        return state, metrics | ({name: jax.numpy.inf} if trainer.step + 1 == step else {})
-
-    trainer.train_step = poisoned
 
 
 @pytest.mark.parametrize(

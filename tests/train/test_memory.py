@@ -73,6 +73,13 @@ def test_the_state_is_exact(toy):
     assert memory.parameters + memory.optimizer + memory.counters == n_bytes(state)
 
 
+def test_document_boundaries_are_a_part_of_the_step(toy):
+    """What attends to what is then different for each window, and has to be stored."""
+    bounded = change(toy, {"document_boundaries": True})
+    assert training_memory(bounded).activations > training_memory(toy).activations
+    assert training_memory(bounded).parameters == training_memory(toy).parameters
+
+
 def test_parts_are_summed_in_gradients_of_their_own(toy):
     parts = change(toy, {"accumulate": 2})
     assert training_memory(parts).gradients == 2 * training_memory(toy).gradients

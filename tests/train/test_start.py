@@ -10,6 +10,7 @@ import pytest
 
 from sgatlin.config import Config
 from sgatlin.errors import UserError
+from sgatlin.input.store import TokenStore
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.train import checkpoint
 from sgatlin.train.load import find_checkpoint, load_run
@@ -35,9 +36,9 @@ def branch(toy: Config) -> Config:
 
 def start(config: Config, path: Path, **origin) -> Start:
     """The start of a run at `path`, without compiling it."""
-    return start_run(
-        config, RunDirectory(path), **{"init_from": None, "branch_from": None} | origin
-    )
+    data = TokenStore.open(Path(config.data.source.path) / "train")
+    given = {"init_from": None, "branch_from": None, "tokenizer_hash": data.tokenizer_hash}
+    return start_run(config, RunDirectory(path), **given | origin)
 
 
 def refusal(config: Config, path: Path, **origin) -> str:
@@ -150,12 +151,49 @@ def test_branch_of_another_run_than_one_s_own_is_refused(branch, toy_run, tmp_pa
     assert told in refusal(change(branch), tmp_path / "run", branch_from=str(toy_run))
 
 
-def test_init_from_another_model_is_refused(toy, toy_run, tmp_path):
-    layer = dataclasses.replace(toy.model.feed_forward, n_neurons=25)
-    config = dataclasses.replace(toy, model=dataclasses.replace(toy.model, feed_forward=layer))
+def with_layer(config: Config, layer) -> Config:
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, feed_forward=layer))
+
+
+def test_init_from_a_layer_of_another_size_is_refused(toy, toy_run, tmp_path):
+    config = with_layer(toy, dataclasses.replace(toy.model.feed_forward, n_neurons=25))
     told = refusal(config, tmp_path / "run", init_from=str(toy_run))
+    assert told.startswith(
+        f"--init-from {toy_run}: the feed-forward layers differ (field: there, here): "
+        "model.feed_forward.n_neurons: 16, 25: "
+    )
     assert "params/blocks/feed_forward/router/key is float32[2,8,16] in the checkpoint" in told
     assert "float32[2,8,20] in the model" in told
+
+
+def test_init_from_another_layer_is_refused(toy, toy_run, tmp_path):
+    config = with_layer(toy, MlpConfig(d_hidden=8))
+    told = refusal(config, tmp_path / "run", init_from=str(toy_run))
+    assert "the feed-forward layers differ" in told
+    assert "model.feed_forward.kind: 'sgatlin', 'mlp'" in told
+
+
+def test_init_from_another_width_is_not_blamed_on_the_layer(toy, toy_run, tmp_path):
+    config = dataclasses.replace(toy, model=dataclasses.replace(toy.model, d_model=24))
+    told = refusal(config, tmp_path / "run", init_from=str(toy_run))
+    assert "feed-forward layers differ" not in told
+    assert "attention/w_key is float32[2,16,16] in the checkpoint" in told
+
+
+def test_init_from_a_layer_with_another_top_k_may_be(toy, toy_run, tmp_path):
+    config = with_layer(toy, dataclasses.replace(toy.model.feed_forward, top_k=3))
+    begun = start(config, tmp_path, init_from=str(toy_run))
+    assert_same(begun.state.params, load_run(str(toy_run)).params)
+
+
+@pytest.mark.parametrize("option", ["init_from", "branch_from"])
+def test_another_tokenizer_is_refused(toy, toy_run, tmp_path, option):
+    with pytest.raises(UserError) as caught:
+        start(toy, tmp_path, **{option: f"{toy_run}@10"}, tokenizer_hash="another")
+    assert str(caught.value) == (
+        f"--{option.replace('_', '-')} {toy_run}@10: its tokenizer is not that of this run's data: "
+        f"prepare the data with {toy_run / 'tokenizer.json'}"
+    )
 
 
 def test_runs_and_checkpoints_that_are_not_there(toy, toy_run, tmp_path):

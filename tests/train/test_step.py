@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from sgatlin.config import Config
+from sgatlin.eval.loss import token_nats
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import bind
 from sgatlin.train.schedules import ConstantSchedule
@@ -17,6 +18,7 @@ from sgatlin.train.step import (
     Metrics,
     StepInputs,
     TrainState,
+    abstract_inputs,
     abstract_state,
     init_state,
     make_train_step,
@@ -96,6 +98,30 @@ def test_accumulation_changes_nothing(config, batch, stepped, parts):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before.params, after.params)
     assert min(jax.tree.leaves(moved)) > 1e-5  # so that 1e-6 is a small difference
+
+
+def test_segments_are_split_with_the_batch(config, batch, stepped):
+    """Every token a document of its own: no token sees another, in one part or in four."""
+    before, _, metrics = stepped
+    segments_BT = jnp.broadcast_to(jnp.arange(16), (4, 16))
+    alone = bind(config.model, before.params)(batch.inputs_BT.reshape(-1, 1)).logits
+    nats_BT = token_nats(alone[:, 0], batch.targets_BT.reshape(-1)).reshape(4, 16)
+    expected = (nats_BT * batch.weights_BT).sum() / batch.weights_BT.sum()
+    assert abs(expected - metrics["loss"]) > 1e-3
+    for parts in (1, 4):
+        train = dataclasses.replace(config.train, accumulate=parts)
+        bounded = batch._replace(segments_BT=segments_BT)
+        _, its_metrics = take_step(dataclasses.replace(config, train=train), before, bounded)
+        assert float(its_metrics["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("document_boundaries", [False, True])
+def test_abstract_inputs_are_those_of_a_run(config, batch, document_boundaries):
+    data = dataclasses.replace(config.data, document_boundaries=document_boundaries)
+    found = abstract_inputs(dataclasses.replace(config, data=data))
+    segments = jnp.zeros((4, 16), jnp.int32) if document_boundaries else None
+    expected = jax.eval_shape(lambda: batch._replace(segments_BT=segments))
+    assert found == expected
 
 
 def test_a_layer_without_router_has_no_router_metrics(config, batch):

@@ -31,7 +31,7 @@ def find_copies(
     """
     places = [(split, path) for split in SPLITS for path in hash_files[split]]
     shards = [np.memmap(path, HASH_DTYPE, mode="r") for _, path in places]
-    n_buckets = max(sum(len(hashes) for hashes in shards) // bucket_hashes, 1)
+    n_buckets = max(-(-sum(len(hashes) for hashes in shards) // bucket_hashes), 1)
     copies: list[list[np.ndarray]] = [[] for _ in shards]
     for bucket in range(n_buckets):
         numbers = [np.flatnonzero(hashes % n_buckets == bucket) for hashes in shards]

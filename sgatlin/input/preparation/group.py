@@ -18,9 +18,9 @@ from sgatlin.input.preparation.pieces import (
     finished_pieces,
     group_folder,
     is_finished,
+    is_held_out,
     piece_file,
     remove_unfinished,
-    text_hash,
     writing_to,
 )
 from sgatlin.input.preparation.plan import Group, Plan, work_tokenizer
@@ -138,9 +138,8 @@ class _GroupWork:
         self.piece.bad_records.append(record)
 
     def _split(self, split: Split, text: bytes) -> Split:
-        # By the text alone, so that copies are on the same side.
         fraction = self.plan.request.validation_fraction
-        if fraction is not None and text_hash(b"split" + text) < fraction * 2**64:
+        if split == "train" and fraction is not None and is_held_out(text, fraction):
             return "validation"
         return split
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, NoReturn, get_args
+from typing import Literal, NamedTuple, get_args
 
 from sgatlin.errors import UserError
 from sgatlin.input.manifest import Record
@@ -44,7 +44,7 @@ class Found(NamedTuple):
     """Files to prepare."""
 
     source: str
-    """Where they come from, for people."""
+    """Where they come from, for people; short, as stores and messages tell it."""
     inputs: list[Input]
 
 
@@ -54,11 +54,11 @@ def find_by_name(patterns: Sequence[str], include: Sequence[str]) -> Found:
     `include` keeps those whose name matches one of its patterns.
 
     Raises:
-      UserError: when a pattern names nothing or a file that cannot be read, when no file is left,
-        and when only some of them say their split.
+      UserError: when a pattern names nothing or a file that cannot be read, when no file is left
+        or none to train on, and when only some of them say their split.
     """
     files = _named([path for pattern in patterns for path in _find(pattern)], include)
-    return Found(" ".join(patterns), _inputs(files, split_by_name(files)))
+    return Found(_source(patterns), _inputs(files, split_by_name(files)))
 
 
 def find_by_split(patterns: Mapping[Split, Sequence[str]], include: Sequence[str]) -> Found:
@@ -70,7 +70,7 @@ def find_by_split(patterns: Mapping[Split, Sequence[str]], include: Sequence[str
                 raise UserError(f"{path} is given for {split_of[path]} and for {split}")
     files = _named(split_of, include)
     splits = {name: split_of[path] for name, path in files.items()}
-    return Found(" ".join(itertools.chain(*patterns.values())), _inputs(files, splits))
+    return Found(_source([*itertools.chain(*patterns.values())]), _inputs(files, splits))
 
 
 def find_on_hub(
@@ -98,7 +98,8 @@ def split_by_name(names: Iterable[str]) -> dict[str, Split]:
     if silent and len(silent) < len(said):
         raise UserError(
             f"whether {silent[0]} is to train on or held out cannot be seen from its path, as it "
-            "can from other files': name folders or files train, validation or test"
+            "can from other files': name folders or files train, validation or test, or choose "
+            "files with --include"
         )
     return {name: split or "train" for name, split in said.items()}
 
@@ -106,7 +107,7 @@ def split_by_name(names: Iterable[str]) -> dict[str, Split]:
 def _find(pattern: str) -> list[Path]:
     """Files that a path or pattern names, absolute."""
     named = [pattern]
-    if not Path(pattern).exists():
+    if not os.path.exists(pattern):  # noqa: PTH110 (Path.exists raises where a name is too long)
         named = glob.glob(pattern, recursive=True)  # noqa: PTH207 (Path.glob wants a folder)
     if not named:
         raise UserError(f"no such file or folder: {pattern}")
@@ -118,8 +119,25 @@ def _find(pattern: str) -> list[Path]:
             raise UserError(f"cannot read {file}: its name must end in {', '.join(SUFFIXES)}")
     if not found:
         raise UserError(f"no file in {pattern} has a name that ends in {', '.join(SUFFIXES)}")
-    # Links stay as they are: their names are what tells, in the hub's cache for one.
-    return [Path(os.path.abspath(file)) for file in found]  # noqa: PTH100
+    return [_absolute(file) for file in found]
+
+
+def _absolute(file: Path) -> Path:
+    """The path from the root, by which a file has one name.
+
+    Links stay as they are: their names are what tells, in the hub's cache for one. Only where `..`
+    may stand behind a link to a folder must that be followed, to come to the right file.
+    """
+    if ".." in file.parts:
+        return Path(os.path.realpath(file.parent), file.name)
+    return Path(os.path.abspath(file))  # noqa: PTH100
+
+
+def _source(patterns: Sequence[str]) -> str:
+    """Patterns for people; a shell may have made thousands of one."""
+    more = f" and {len(patterns) - 3} more" if len(patterns) > 3 else ""
+    # The slash that a shell adds to a folder makes no other request of it.
+    return " ".join(str(PurePosixPath(pattern)) for pattern in patterns[:3]) + more
 
 
 def _named(paths: Iterable[Path], include: Sequence[str]) -> dict[str, Path]:
@@ -141,11 +159,22 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _inputs(files: Mapping[str, Path], splits: Mapping[str, Split]) -> list[Input]:
-    """Files as they are now, held-out splits first; UserError if one is not there."""
+    """Files as they are now, held-out splits first.
+
+    UserError if one is not there, if its name is no text, and if all are held out.
+    """
+    if "train" not in splits.values():
+        name, split = next(iter(splits.items()))
+        raise UserError(
+            f"no file to train on: of {len(splits)} all are held out, such as {name} for {split}"
+        )
     inputs = []
     for name, path in files.items():
         try:
+            name.encode()
             status = path.stat()
+        except UnicodeEncodeError:
+            raise UserError(f"the name of {str(path)!a} is not UTF-8: rename it") from None
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
         inputs.append(
@@ -160,17 +189,23 @@ def _inputs(files: Mapping[str, Path], splits: Mapping[str, Split]) -> list[Inpu
     return sorted(inputs, key=lambda file: SPLITS.index(file.split))
 
 
-def _readable_below(folder: Path) -> Iterator[Path]:
+def _readable_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     """Files with readable names in a folder and below, hidden ones left out."""
-    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and is_readable(name):
-                yield Path(parent, name)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise UserError(f"cannot read {error.filename}: {error.strerror}")
+    real = os.path.realpath(folder)
+    if real in above:
+        return  # a link led back
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror}") from None
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _readable_below(path, above | {real})
+        # A link to nothing is told of later; a pipe or device is none of these, and waits.
+        elif is_readable(path.name) and (path.is_file() or path.is_symlink()):
+            yield path
 
 
 def _said_split(name: str) -> Split | None:

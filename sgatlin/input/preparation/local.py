@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running the groups of a preparation on this machine, in several processes."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,6 +21,8 @@ from sgatlin.input.preparation.plan import Group, Plan
 from sgatlin.input.preparation.progress import Progress
 
 _POLL_SECONDS = 0.2
+# That a worker has to end by itself when it is asked to.
+_GRACE_SECONDS = 1.0
 
 
 class _Stopped(Exception):
@@ -35,7 +39,7 @@ class _Task(NamedTuple):
     seen: Any
     """Shared memory: of each group, bytes read of its files and bytes of text added."""
     stop: Any
-    """An event that makes workers stop."""
+    """A shared number: 1 makes workers stop. No lock, which a killed worker might hold."""
 
 
 def run_groups(
@@ -66,7 +70,7 @@ def run_groups(
         max_bad_records,
         n_threads=max(n_workers // len(pending), 1),
         seen=context.Array("Q", 2 * len(plan.groups), lock=False),
-        stop=context.Event(),
+        stop=context.Value("b", 0, lock=False),
     )
     total = sum(group.size for group in plan.groups)
     progress = Progress(total, total - sum(group.size for group in pending), tell)
@@ -81,7 +85,7 @@ def run_groups(
             try:
                 _follow(pool, task, pending, progress)
             finally:
-                task.stop.set()
+                task.stop.value = 1
                 pool.shutdown(wait=True, cancel_futures=True)
     finally:
         progress.close()
@@ -98,9 +102,10 @@ def _follow(
     pool: ProcessPoolExecutor, task: _Task, pending: Sequence[Group], progress: Progress
 ) -> None:
     """Waits for all groups; raises what the first that fails raised."""
-    running: dict[Future[None], Group] = {
-        pool.submit(_prepare_in_worker, group.index): group for group in pending
-    }
+    with _interrupts_held():
+        running: dict[Future[None], Group] = {
+            pool.submit(_prepare_in_worker, group.index): group for group in pending
+        }
     bad: list[BadRecord] = []
     while running:
         done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -111,12 +116,26 @@ def _follow(
                 future.result()
             except BrokenProcessPool:
                 raise RunStopped(
-                    "a worker process was killed, perhaps for want of memory: give the same "
-                    "command again, with fewer --workers; what is finished is kept"
+                    "a worker process was killed, perhaps for want of memory, if no error is told "
+                    "above: give the same command again, with fewer --workers; what is finished is "
+                    "kept"
                 ) from None
             bad += [r for piece in finished_pieces(task.work, group) for r in piece.bad_records]
             if len(bad) > task.max_bad_records:
                 raise bad_record_error(bad[task.max_bad_records], task.max_bad_records)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C; this one sees it afterwards.
+
+    It reaches all processes of a terminal, and here the parent decides.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _update(progress: Progress, task: _Task, pending: Sequence[Group]) -> None:
@@ -130,9 +149,8 @@ _task: _Task
 def _start_worker(task: _Task) -> None:
     global _task
     _task = task
-    # Ctrl-C reaches all processes of a terminal; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for end in (_end_with_parent, _end_when_stopped):
+        threading.Thread(target=end, daemon=True).start()
 
 
 def _end_with_parent() -> None:
@@ -140,6 +158,14 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    os._exit(1)
+
+
+def _end_when_stopped() -> None:
+    """A long document is not waited for: what is not finished is made again."""
+    while not _task.stop.value:
+        time.sleep(_POLL_SECONDS)
+    time.sleep(_GRACE_SECONDS)
     os._exit(1)
 
 
@@ -152,7 +178,7 @@ def _prepare(task: _Task, group: Group, told: Callable[[], None] = lambda: None)
         task.seen[2 * group.index] = n_read
         task.seen[2 * group.index + 1] = n_text
         told()
-        if task.stop.is_set():
+        if task.stop.value:
             raise _Stopped
 
     prepare_group(

@@ -82,6 +82,11 @@ def text_hash(text: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
+def is_held_out(text: bytes, fraction: float) -> bool:
+    """Whether a text is of the share that is held out: by itself alone, so copies stay together."""
+    return text_hash(b"split" + text) < fraction * 2**64
+
+
 def remove_unfinished(work: Path, group: Group, finished: Sequence[Piece]) -> None:
     """Removes the files of a group that no finished piece tells of."""
     kept = {

@@ -3,6 +3,8 @@
 
 import contextlib
 import math
+import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from sgatlin.errors import UserError
 from sgatlin.input.manifest import BadRecord
 from sgatlin.input.preparation.engines import run_engine
 from sgatlin.input.preparation.finish import (
+    PREPARATION,
+    Preparation,
     inputs_digest,
     make_stores,
     move_into_place,
@@ -21,10 +25,15 @@ from sgatlin.input.preparation.finish import (
 )
 from sgatlin.input.preparation.group import bad_record_error
 from sgatlin.input.preparation.inputs import Input
-from sgatlin.input.preparation.local import available_cores
 from sgatlin.input.preparation.manner import Manner
-from sgatlin.input.preparation.pieces import finished_pieces, is_finished, writing_to
+from sgatlin.input.preparation.pieces import (
+    finished_pieces,
+    is_finished,
+    is_held_out,
+    writing_to,
+)
 from sgatlin.input.preparation.plan import (
+    PLAN,
     Plan,
     Request,
     make_plan,
@@ -69,47 +78,71 @@ def prepare(
       UserError: at bad input, and where another preparation is in the way.
       RunStopped: when the disk is full or a worker is killed.
     """
+    _check_main()
     if _is_prepared(out, request, inputs):
         tell(f"{out} is already prepared")
         return
     work = work_folder(out)
     with _alone(work, restart=manner.restart), writing_to(work):
-        if read_preparation(work) is None:
+        if made_of := read_preparation(work):
+            _check_same(work, made_of, request, inputs, _RESTART)
+        else:
             plan = _plan(work, request, inputs, tokenizer, manner, tell)
-            n_workers = manner.n_workers or available_cores()
             finished = run_engine(
                 manner.engine,
                 work,
                 plan,
-                n_workers=n_workers,
+                n_workers=manner.n_workers,
                 max_bad_records=manner.max_bad_records,
                 tell=tell,
             )
             if not finished:
                 return
             make_stores(work, plan, max_bad_records=manner.max_bad_records, tell=tell)
-        move_into_place(work, out)
+        move_into_place(work, Path(os.path.realpath(out)))
 
 
 def work_folder(out: Path) -> Path:
-    """Where a preparation lies until it is complete."""
+    """Where a preparation lies until it is complete: on the disk that `out` will be on."""
+    out = Path(os.path.realpath(out))
     return out.with_name(f".{out.name}.partial")
+
+
+def _check_main() -> None:
+    """UserError in a worker that, as every one does, imports the script that has started it."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UserError(
+            "the script prepares data when it is imported, as it is by each worker: put that below "
+            'if __name__ == "__main__":'
+        )
 
 
 def _is_prepared(out: Path, request: Request, inputs: Sequence[Input]) -> bool:
     """Whether `out` is what is asked for; UserError if it is anything else but absent or empty."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
+    try:
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return False
+    except OSError as error:
+        raise UserError(f"cannot read {out}: {error.strerror}; choose another --out") from None
     made_of = read_preparation(out)
     mend = "remove it or choose another --out"
     if made_of is None:
         raise UserError(f"{out} exists and is no prepared data set: {mend}")
-    if differing := _differing(made_of.request, request):
-        raise UserError(f"{out} was prepared otherwise (there, now): {differing}; {mend}")
-    if made_of.inputs != inputs_digest(inputs):
-        raise UserError(f"{out} was prepared from other files, or they have changed since: {mend}")
+    _check_same(out, made_of, request, inputs, mend)
     split_stores(out)
     return True
+
+
+def _check_same(
+    folder: Path, made_of: Preparation, request: Request, inputs: Sequence[Input], mend: str
+) -> None:
+    """UserError if a complete folder is not what is asked for."""
+    if differing := _differing(made_of.request, request):
+        raise UserError(f"{folder} was prepared otherwise (there, now): {differing}; {mend}")
+    if made_of.inputs != inputs_digest(inputs):
+        raise UserError(
+            f"{folder} was prepared from other files, or they have changed since: {mend}"
+        )
 
 
 def _differing(before: Request, now: Request) -> str:
@@ -122,13 +155,20 @@ def _differing(before: Request, now: Request) -> str:
 
 @contextlib.contextmanager
 def _alone(work: Path, *, restart: bool) -> Iterator[None]:
-    """Keeps a second process from the same work folder, which is made if need be."""
+    """Keeps a second process from the same work folder, which is made if need be.
+
+    What ended before there was a plan leaves no folder.
+    """
     try:
         work.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(work / "lock", timeout=0):
             if restart:
                 _empty(work)
-            yield
+            try:
+                yield
+            finally:
+                if not any((work / name).exists() for name in (PLAN, PREPARATION)):
+                    shutil.rmtree(work, ignore_errors=True)
     except filelock.Timeout:
         raise UserError(f"another process is preparing {work}: wait for it or stop it") from None
     except OSError as error:
@@ -136,7 +176,9 @@ def _alone(work: Path, *, restart: bool) -> Iterator[None]:
 
 
 def _empty(work: Path) -> None:
-    for path in work.iterdir():
+    # Interrupted, it must leave no piece whose shards are gone.
+    first = ("groups", PREPARATION)
+    for path in sorted(work.iterdir(), key=lambda path: path.name not in first):
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != "lock":
@@ -167,6 +209,7 @@ def _plan(
                 _train_files(inputs),
                 request.format,
                 tokenizer.megabytes,
+                held_out=request.validation_fraction,
                 max_bad_records=manner.max_bad_records,
             )
             tokenizer = train_bpe(texts, tokenizer.vocab_size)
@@ -174,8 +217,9 @@ def _plan(
     if before is not None:
         n_done = sum(is_finished(group, finished_pieces(work, group)) for group in plan.groups)
         tell(f"goes on: {n_done} of {len(plan.groups)} parts are done")
-    tokenizer.save(work / TOKENIZER)
-    write_plan(work, plan)
+    if plan != before:  # tasks on other machines may be reading what is there
+        tokenizer.save(work / TOKENIZER)
+        write_plan(work, plan)
     return plan
 
 
@@ -192,14 +236,16 @@ def sample_texts(
     format: RecordFormat,
     megabytes: float | None,
     *,
+    held_out: float | None = None,
     max_bad_records: int = 0,
 ) -> Iterator[str]:
     """The texts of files; of each the first so many that together they have `megabytes`.
 
-    UserError at the first bad record that may not be skipped.
+    Those of the share that is `held_out` are passed over. UserError at the first bad record that
+    may not be skipped, and if there is no text.
     """
     size = max(sum(file.size for file in inputs), 1)
-    n_bad = 0
+    n_bad = n_bytes = 0
     for file in inputs:
         left = math.inf if megabytes is None else megabytes * 1e6 * file.size / size
         for record in RecordReader(Path(file.path), file.file, format):
@@ -208,7 +254,12 @@ def sample_texts(
                 if n_bad > max_bad_records:
                     raise bad_record_error(record, max_bad_records)
                 continue
+            text = record.text.encode()
+            if held_out is not None and is_held_out(text, held_out):
+                continue
             yield record.text
-            left -= len(record.text.encode())
+            n_bytes, left = n_bytes + len(text), left - len(text)
             if left <= 0:
                 break
+    if n_bytes == 0:
+        raise UserError(f"no document with text to train a tokenizer on in {len(inputs)} files")

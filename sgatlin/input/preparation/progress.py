@@ -18,13 +18,13 @@ class Progress:
         self._tell = tell
         self._start = self._told = time.monotonic()
         self._bar = tqdm(
-            total=total,
+            total=max(total, 1),  # of nothing it has no percentage to show
             initial=done,
             unit="B",
             unit_scale=True,
             disable=not sys.stderr.isatty(),
             leave=False,
-            bar_format="{percentage:3.0f} % of {total_fmt}B |{bar}| {postfix}{remaining} left",
+            bar_format="{percentage:3.0f} % of {total_fmt}B |{bar}| {remaining} left{postfix}",
         )
         self._done_before = done
 
@@ -32,11 +32,11 @@ class Progress:
         """Tells where things stand: bytes read of files in all, bytes of text since the start."""
         now = time.monotonic()
         speed = n_text / 1e6 / max(now - self._start, 1e-9)
-        self._bar.set_postfix_str(f"{speed:.1f} MB/s of text, ", refresh=False)
+        self._bar.set_postfix_str(f"{speed:.1f} MB/s of text", refresh=False)
         self._bar.update(n_read - self._bar.n)
         if self._bar.disable and now - self._told > _LINE_SECONDS:
             self._told = now
-            share = n_read / max(self._bar.total, 1)
+            share = n_read / self._bar.total
             left = (
                 (now - self._start)
                 * (self._bar.total - n_read)

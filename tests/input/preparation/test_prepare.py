@@ -7,9 +7,12 @@ import pytest
 from sgatlin.input.manifest import read_manifest
 from sgatlin.input.preparation import group as group_module
 from sgatlin.input.preparation import plan as plan_module
+from sgatlin.input.preparation.inputs import find_by_name
 from sgatlin.input.preparation.manner import Manner
-from sgatlin.input.preparation.prepare import work_folder
+from sgatlin.input.preparation.plan import Request
+from sgatlin.input.preparation.prepare import Trained, prepare, work_folder
 from sgatlin.input.store import TokenStore, split_stores
+from sgatlin.input.tokenizer import train_bpe
 from tests.input.preparation.corpus import (
     SETS,
     hashes_of,
@@ -105,3 +108,19 @@ def test_a_long_group_is_cut_into_pieces(corpus, tokenizer, tmp_path, monkeypatc
     assert all(700 <= shard.n_tokens < 1500 for shard in cut.shards[:-1])
     np.testing.assert_array_equal(whole.slice(0, whole.n_tokens), cut.slice(0, cut.n_tokens))
     assert len(read_manifest(cut.path).inputs) == 3
+
+
+def test_a_tokenizer_is_not_trained_on_what_is_held_out(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", make_texts(400))
+    found = find_by_name([str(path)], [])
+    settings = {"validation_fraction": 0.3, "source": "test"}
+    tokenizer = Trained(vocab_size=300)
+    request = Request(tokenizer=str(tokenizer), **settings)
+    out = tmp_path / "out"
+    prepare(out, request, found.inputs, tokenizer, Manner(n_workers=1), tell=lambda line: None)
+    train, validation = split_stores(out)
+    assert 60 < validation.n_documents < 180
+    texts = texts_of(train)
+    assert sorted([*texts, *texts_of(validation)]) == sorted(make_texts(400))
+    assert train.tokenizer_hash == train_bpe(texts, 300).hash
+    assert train.tokenizer_hash != train_bpe(make_texts(400), 300).hash
