@@ -282,7 +282,9 @@ def test_a_restart_that_is_interrupted_leaves_nothing_that_counts(folder, monkey
 @pytest.mark.parametrize(
     "start",
     [
-        pytest.param([sys.executable, "-m", "sgatlin", "prepare"], id="module"),
+        pytest.param(
+            [sys.executable, "-m", "sgatlin", "prepare"], id="module", marks=pytest.mark.slow
+        ),
         pytest.param(
             [str(Path(sys.executable).with_name("sgatlin")), "prepare"],
             id="script",

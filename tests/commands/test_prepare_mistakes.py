@@ -35,7 +35,6 @@ def told(arguments: str | list[str], capsys, code: int = 2) -> str:
 
 
 MISTAKES = [
-    ("--input corpus", ["--out", "--help"]),
     ("--out o", ["either --input", "or --repo"]),
     ("--input corpus --repo a/b --out o", ["either --input", "or --repo"]),
     ("--repo a/b --validation-input held --out o", ["--validation-input", "so must --input be"]),

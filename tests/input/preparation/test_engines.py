@@ -90,7 +90,7 @@ def mend_file(corpus: Path, number: int, content: bytes) -> None:
 
 
 @with_a_manager
-@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("n_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_datatrove_prepares_the_same_bytes(corpus, tokenizer, tmp_path, capfd, n_workers):
     prepare_folder(corpus, tmp_path / "one", tokenizer, **SETTINGS)
     manner = Manner(engine=DATATROVE, n_workers=n_workers)
@@ -166,6 +166,7 @@ def run_task(slurm: Path, job: int, number: int) -> subprocess.CompletedProcess:
     return process
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_where_slurm_s_tasks_end(corpus, tokenizer, tmp_path, slurm):
     prepare_folder(corpus, tmp_path / "whole", tokenizer, **SETTINGS)
     content = break_file(corpus, 1)

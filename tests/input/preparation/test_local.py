@@ -152,7 +152,9 @@ def as_in_the_program(monkeypatch) -> None:
         pytest.param(
             signal.SIGINT, False, 2, 130, id="SIGINT to the parent", marks=pytest.mark.slow
         ),
-        pytest.param(signal.SIGTERM, False, 2, -signal.SIGTERM, id="SIGTERM"),
+        pytest.param(
+            signal.SIGTERM, False, 2, -signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow
+        ),
         pytest.param(
             signal.SIGKILL, False, 2, -signal.SIGKILL, id="SIGKILL", marks=pytest.mark.slow
         ),
@@ -187,6 +189,7 @@ def test_stopped_in_the_middle(
 
 
 @needs_proc
+@pytest.mark.slow
 def test_ctrl_c_while_workers_start(start, tmp_path):
     """They have told nobody yet what to do with it."""
     process = start(2)
@@ -199,6 +202,7 @@ def test_ctrl_c_while_workers_start(start, tmp_path):
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_long_document_is_not_waited_for(start, tmp_path):
     slow = PROGRAM.replace("time.sleep(0.1)", "time.sleep(60)")
     assert slow != PROGRAM
@@ -211,6 +215,7 @@ def test_a_long_document_is_not_waited_for(start, tmp_path):
     wait_until(lambda: not alive(process.pid), 2 - (time.monotonic() - begin))
 
 
+@pytest.mark.slow
 def test_a_script_that_prepares_when_it_is_imported_is_told_so(start, tmp_path):
     process = start(2, program=PROGRAM.replace('if __name__ == "__main__":', "if True:"))
     _, err = process.communicate(timeout=30)
@@ -266,6 +271,7 @@ def test_where_there_are_few_groups_each_has_several_threads(
     assert set(tasks) == {(min(n_workers, 3), n_threads)}
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_the_result(shared, tmp_path):
     work, plan = shared
     local.run_groups(work, plan, n_workers=9, tell=print)

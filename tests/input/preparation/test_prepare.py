@@ -87,7 +87,7 @@ def test_the_manifest_names_what_was_read(corpus, tokenizer, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("n_workers", [2, 5])
+@pytest.mark.parametrize("n_workers", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_result_is_the_same_whatever_the_number_of_workers(
     corpus, tokenizer, tmp_path, many_groups, n_workers
 ):
