@@ -34,6 +34,8 @@ class Eval:
         from sgatlin.eval.report import evaluation_json, evaluation_table
         from sgatlin.files import write_atomically
 
+        if self.json is not None and not self.json.parent.is_dir():
+            raise UserError(f"--json {self.json}: there is no folder {self.json.parent}: make it")
         evaluation = evaluate_run(
             self.run,
             self.data,

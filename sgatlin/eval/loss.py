@@ -36,8 +36,11 @@ class EvalResult(NamedTuple):
 
     @property
     def bits_per_byte(self) -> float:
-        """Comparable between tokenizers; the end of a document costs bits but has no bytes."""
-        return self.total_nats / math.log(2) / self.n_bytes
+        """Comparable between tokenizers; the end of a document costs bits but has no bytes.
+
+        Infinite where only ends were predicted.
+        """
+        return self.total_nats / math.log(2) / self.n_bytes if self.n_bytes else math.inf
 
 
 # (params, inputs, targets, weights[, segments]) -> summed nats of each row of the batch

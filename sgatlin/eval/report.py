@@ -43,7 +43,7 @@ def summed(sets: Mapping[str, SetResult]) -> SetResult:
 def evaluation_table(evaluation: Evaluation) -> str:
     """An aligned table: a row for each set, and last of all of them; loss in nats per token."""
     rows = [("set", *_COLUMNS)]
-    for name, (loss, n_documents) in {**evaluation.sets, ALL: evaluation.all}.items():
+    for name, (loss, n_documents) in [*evaluation.sets.items(), (ALL, evaluation.all)]:
         counts = (f"{loss.n_tokens:,}", f"{n_documents:,}")
         losses = (f"{loss.loss:.4f}", f"{loss.perplexity:,.3f}", f"{loss.bits_per_byte:.4f}")
         rows.append((name, *counts, *losses))

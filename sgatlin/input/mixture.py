@@ -66,7 +66,7 @@ class TrainingStream:
                 )
         self.parts = tuple(parts)
         self.seq_len = seq_len
-        self._windows = [Windows(part.store, seq_len) for part in parts]
+        self._windows = [Windows(part.store, seq_len, name=part.name) for part in parts]
         *self._starts, self.n_windows = accumulate(map(len, self._windows), initial=0)
         self._seed = seed
         self._part_seeds = [_hashed(seed, _PART, number) for number in range(len(parts))]

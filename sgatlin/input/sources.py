@@ -59,7 +59,7 @@ class MixturePart:
     """Only this set of it."""
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight, "weight")
+        _check_weight(self.weight, f"weight of {self.path}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -43,14 +43,14 @@ class Windows:
     left over at the end of the store is not used.
 
     Raises:
-      UserError: when the store does not hold one window.
+      UserError: when the store does not hold one window; it calls the store `name`, or its path.
     """
 
-    def __init__(self, store: TokenStore, seq_len: int):
+    def __init__(self, store: TokenStore, seq_len: int, *, name: str | None = None):
         require_at_least(1, seq_len=seq_len)
         if store.n_tokens < seq_len + 1:
             raise UserError(
-                f"seq_len={seq_len} is longer than the data: {store.path} has {store.n_tokens} "
+                f"seq_len={seq_len} is longer than the data: {name or store.path} has {store.n_tokens} "
                 f"tokens, so at most seq_len={store.n_tokens - 1}"
             )
         self.store = store
@@ -101,8 +101,8 @@ def evenly_spaced(n_chosen: int, n_all: int) -> Sequence[int]:
 def check_vocabulary(store: TokenStore, *, max_tokens: int = 1 << 30) -> None:
     """Looks for ids outside of the store's vocabulary: in all tokens, up to `max_tokens`.
 
-    Of a longer store, as many in evenly spaced chunks of 4 Mi. What is missed is found when its
-    window is read.
+    Of a longer store, as many in evenly spaced chunks of 4 Mi. What is missed is found when
+    training reads its window.
 
     Raises:
       UserError: naming the file and the first id in it that cannot be.

@@ -63,18 +63,18 @@ def open_data(config: Config) -> TrainingData:
     source = config.data.source
     if isinstance(source, Mixture):
         parts = tuple(_part(part.path, part.weight, part.set) for part in source.parts)
-        data = TrainingData(parts, split_stores(Path(source.validation))[1])
-    elif isinstance(source, Prepared) and source.set_weights:
-        parts = tuple(_part(source.path, weight, name) for name, weight in source.set_weights)
-        data = TrainingData(parts, split_stores(Path(source.path))[1])
+        _, validation = split_stores(Path(source.validation))
     else:
         train, validation = split_stores(Path(source.path))
-        data = TrainingData((Part(train),), validation)
-    first = data.parts[0].store
-    if data.validation.tokenizer_hash != first.tokenizer_hash:
-        raise UserError(
-            f"{data.validation.path} has another tokenizer than {first.path}: prepare both with one"
-        )
+        weights = source.set_weights if isinstance(source, Prepared) else ()
+        parts = tuple(Part(train.subset(name), weight, name) for name, weight in weights)
+        parts = parts or (Part(train),)
+    data, first = TrainingData(parts, validation), parts[0].store
+    for store in data.stores():
+        if store.tokenizer_hash != first.tokenizer_hash:
+            raise UserError(
+                f"{store.path} has another tokenizer than {first.path}: prepare both with one"
+            )
     wanted = None if isinstance(source, StoryWorld) else source.tokenizer_hash
     if wanted not in (None, first.tokenizer_hash):
         raise UserError(

@@ -183,17 +183,14 @@ class Trainer:
     def _read(self, pending: _Pending) -> None:
         metrics = jax.device_get(pending.metrics)
         if not np.isfinite([metrics["loss"], metrics["grad_norm"]]).all():
-            self._stop_on_non_finite(pending, metrics)
+            self._give_up(
+                pending.step,
+                f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, on "
+                f"{self.stream.named(pending.example_ids_B.tolist())}",
+            )
         if pending.usage:
             self.reporter.usage(pending.step, jax.device_get(pending.usage))
         self.reporter.step(pending.step, metrics)
-
-    def _stop_on_non_finite(self, pending: _Pending, metrics: dict[str, Any]) -> None:
-        self._give_up(
-            pending.step,
-            f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, on "
-            f"{self.stream.named(pending.example_ids_B.tolist())}",
-        )
 
     def _give_up(self, step: int, what: str) -> NoReturn:
         self.checkpointer.wait()

@@ -141,6 +141,18 @@ def test_tokens_that_cannot_be_are_told(toy_run, store, tmp_path):
         evaluate_run(str(toy_run), tmp_path)
 
 
+def test_documents_without_a_set_beside_sets_are_refused(toy_run, tmp_path):
+    tokenizer = load_run(str(toy_run)).tokenizer
+    shards = []
+    for name, of in (("00000", "books"), ("00001", None)):
+        writer = ShardWriter(tmp_path, name, tokenizer, set=of)
+        writer.add([1, 2, 3], n_bytes=3)
+        shards.append(writer.close())
+    complete_store(tmp_path, tokenizer, shards, source="half sets")
+    with pytest.raises(UserError, match="has shards without a set beside those with one"):
+        evaluate_run(str(toy_run), tmp_path)
+
+
 BITS = math.log(2)
 RESULTS = {
     "a": SetResult(EvalResult(total_nats=2000 * BITS, n_tokens=1000, n_bytes=4000), 10),
@@ -162,6 +174,11 @@ def test_table():
         "longer     500          2  0.6931       2.000         0.5000\n"
         "all      1,500         12  1.1552       3.175         0.5000"
     )
+
+
+def test_a_set_may_be_called_all():
+    rows = evaluation_table(Evaluation({"all": RESULTS["a"]}, RESULTS["longer"])).splitlines()
+    assert [row.split()[:2] for row in rows[1:]] == [["all", "1,000"], ["all", "500"]]
 
 
 def test_json():

@@ -86,6 +86,10 @@ def test_perplexity_and_bits_per_byte():
     assert result.bits_per_byte == pytest.approx(1.5)
 
 
+def test_ends_of_documents_alone_have_no_bytes():
+    assert EvalResult(total_nats=1.0, n_tokens=1, n_bytes=0).bits_per_byte == math.inf
+
+
 def test_perplexity_of_a_diverged_model_is_still_a_number():
     assert math.isfinite(EvalResult(total_nats=1e6, n_tokens=1, n_bytes=1).perplexity)
 

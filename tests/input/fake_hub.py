@@ -68,13 +68,14 @@ def serve(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What HF_ENDPOINT and HF_HUB_CACHE do when `huggingface_hub` is imported."""
     from huggingface_hub import close_session, constants
+    from huggingface_hub.utils import disable_progress_bars
 
+    disable_progress_bars()  # they are on stderr too, where tests look for one line
     monkeypatch.setattr(constants, "ENDPOINT", url)
     template = url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     # It tries again five times, after 1, 2, 4 and 8 seconds: here without the waiting.
     hasty = SimpleNamespace(time=time.time, sleep=lambda seconds: None)
     monkeypatch.setattr("huggingface_hub.utils._http.time", hasty)

@@ -2,6 +2,7 @@
 """Evaluation batches: every token once, windows of every set, documents each by itself."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from sgatlin.input import windows
 from sgatlin.input.evaluation import document_batches, eval_batches
 from sgatlin.input.pipeline import train_batches
 from sgatlin.input.store import TokenStore
+from sgatlin.input.tokenizer import Tokenizer, train_bpe
 from sgatlin.input.windows import PADDING_ID, Batch, check_vocabulary
+from sgatlin.input.write import StoreWriter
 from tests.input.random_stores import BOS, damage, write_sets, write_store
 
 N_TOKENS = 1000  # in documents of 50
@@ -133,6 +136,25 @@ def test_documents_of_a_set_and_few_of_many(sets):
     assert list(few) == [1, 3, 5]
     all_of_them = document_batches(sets, batch_size=2, seq_len=8, max_documents=100)
     assert list(taken(list(all_of_them))) == list(range(7))
+
+
+def test_bos_need_not_be_the_first_id(tmp_path):
+    """That of GPT-2 is its last."""
+    content = json.loads(train_bpe([], vocab_size=257).json)
+    vocab = content["model"]["vocab"]
+    content["model"]["vocab"] = {token: (number - 1) % 257 for token, number in vocab.items()}
+    content["added_tokens"][0]["id"] = 256
+    tokenizer = Tokenizer(json.dumps(content))
+    with StoreWriter(tmp_path / "store", tokenizer, source="a test") as writer:
+        writer.add([0, 5, 0], n_bytes=3)
+        writer.add([7], n_bytes=1)
+    store = TokenStore.open(tmp_path / "store")  # 256 0 5 0 256 7
+    (window,) = eval_batches(store, batch_size=1, seq_len=5, document_boundaries=True)
+    assert window.segments_BT.tolist() == [[1, 1, 1, 1, 2]]
+    trained = next(train_batches(store, batch_size=1, seq_len=5, seed=0, document_boundaries=True))
+    assert trained.segments_BT.tolist() == [[1, 1, 1, 1, 2]]
+    documents = taken(list(document_batches(store, batch_size=2, seq_len=5)))
+    assert documents == {0: ([256, 0, 5, 0], [0, 5, 0, 256]), 1: ([256, 7], [7, 256])}
 
 
 @pytest.mark.parametrize("options", [{"max_documents": 0}, {"batch_size": 0}, {"seq_len": 0}])

@@ -39,8 +39,8 @@ def test_a_config_from_before_these_fields_still_reads(toy):
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (lambda: MixturePart(path="a", weight=0.0), "weight=0.0 must be above 0 and finite"),
-        (lambda: MixturePart(path="a", weight=float("nan")), "weight=nan must be above 0"),
+        (lambda: MixturePart(path="a", weight=0.0), "weight of a=0.0 must be above 0 and finite"),
+        (lambda: MixturePart(path="a", weight=float("nan")), "weight of a=nan must be above 0"),
         (
             lambda: Prepared(path="a", set_weights=(("books", -1.0),)),
             "set_weights of books=-1.0 must be above 0",

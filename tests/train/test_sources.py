@@ -82,7 +82,8 @@ def test_a_mixture_is_told_part_by_part(mixture, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_the_windows_of_each_part(mixture, tmp_path):
-    trainer = Trainer(mixture, tmp_path, TrainOptions())
+    seeded = dataclasses.replace(mixture, train=dataclasses.replace(mixture.train, seed=1))
+    trainer = Trainer(seeded, tmp_path, TrainOptions())
     poison(trainer, 2, "loss")
     first, second = (part.path for part in mixture.data.source.parts)
     with pytest.raises(RunStopped) as stopped:
