@@ -316,6 +316,8 @@ def test_eval_tells_the_loss_of_a_checkpoint(toy_run, places, folder, capsys):
     main(["eval", f"{toy_run}@5", "--data", store, "--max-tokens", "100"])
     # Six whole windows of 16.
     assert capsys.readouterr().out.splitlines()[1].split()[1] == "96"
+    main(["eval", str(toy_run), "--form", "documents", "--max-documents", "2"])
+    assert capsys.readouterr().out.splitlines()[1].split()[2] == "2"
 
 
 def test_generate_writes_texts(toy_run, capsys):

@@ -50,8 +50,8 @@ class Windows:
         require_at_least(1, seq_len=seq_len)
         if store.n_tokens < seq_len + 1:
             raise UserError(
-                f"seq_len={seq_len} is longer than the data: {name or store.path} has {store.n_tokens} "
-                f"tokens, so at most seq_len={store.n_tokens - 1}"
+                f"seq_len={seq_len} is longer than the data: {name or store.path} has "
+                f"{store.n_tokens} tokens, so at most seq_len={store.n_tokens - 1}"
             )
         self.store = store
         self.seq_len = seq_len

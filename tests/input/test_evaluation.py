@@ -179,13 +179,13 @@ def test_check_finds_the_first_token_that_cannot_be_in_any_shard(tmp_path):
 def test_of_a_long_store_chunks_are_checked_and_the_rest_when_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(windows, "_CHUNK_TOKENS", 100)
     store = write_sets(tmp_path / "store", SETS)
-    # Two of eight chunks: those from token 200 and 600; books end at 400.
-    for position, is_seen in ((350, False), (250, True)):
-        damage(tmp_path / "store" / "tokens-00000.bin", position, 300)
+    # Two of eight chunks: those from token 200 and 600, where web begins.
+    for file, position, is_seen in (("00000", 350, False), ("00002", 50, True)):
+        damage(tmp_path / "store" / f"tokens-{file}.bin", position, 300)
         if is_seen:
-            with pytest.raises(UserError, match=r"tokens-00000.bin holds token 300"):
+            with pytest.raises(UserError, match=r"tokens-00002.bin holds token 300"):
                 check_vocabulary(store, max_tokens=200)
         else:
             check_vocabulary(store, max_tokens=200)
-        with pytest.raises(UserError, match=r"tokens-00000.bin holds token 300"):
+        with pytest.raises(UserError, match=r"tokens-0000[02].bin holds token 300"):
             next(train_batches(store, batch_size=79, seq_len=10, seed=0))
