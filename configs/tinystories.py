@@ -13,8 +13,8 @@ from sgatlin.train.schedules import StableDecaySchedule
 from sgatlin.train.usage import UsageConfig
 
 D_MODEL = 256
-# About one epoch of the whole data set, in steps of 256 * 1024 tokens: its 1.9 GB at the 4.1 bytes a
-# token of a part. `--epochs 1` takes the exact number.
+# About one epoch of the whole data set, in steps of 256 * 1024 tokens: 1.9 GB, at the 4.1 bytes a
+# token of a part of it. `--epochs 1` takes the exact number.
 STEPS = 1800
 
 

@@ -13,6 +13,8 @@ comes in sets (SlimPajama's), all documents of a shard are of one set, so that a
 itself: `subset`.
 """
 
+import functools
+import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -32,6 +34,8 @@ from sgatlin.input.manifest import (
 from sgatlin.input.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"
+# Files that are mapped at a time: each holds a file descriptor, and a store may have thousands.
+_MAX_MAPS = 256
 
 
 class TokenStore:
@@ -51,8 +55,6 @@ class TokenStore:
         self.vocab_size = manifest.vocab_size
         self.tokenizer_hash = manifest.tokenizer_hash
         self.dtype = np.dtype(manifest.dtype).newbyteorder("<")
-        self._tokens = [_map(path / shard.tokens.file, self.dtype) for shard in shards]
-        self._documents = [_map(path / shard.documents.file, OFFSET_DTYPE) for shard in shards]
         # Tokens and documents before each shard.
         self._token_base = [0, *accumulate(shard.n_tokens for shard in shards)]
         self._document_base = [0, *accumulate(shard.n_documents for shard in shards)]
@@ -79,6 +81,12 @@ class TokenStore:
         """Names of the sets that the text comes in, sorted; empty if it has none."""
         return tuple(self.manifest.sets)
 
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """A hash of all tokens in their order, from the manifest's of the shards."""
+        hashes = "".join(shard.tokens.sha256 for shard in self.manifest.shards)
+        return hashlib.sha256(hashes.encode()).hexdigest()
+
     def subset(self, name: str) -> "TokenStore":
         """The documents of one set, as a store; UserError if there is no such set."""
         if name not in self.manifest.sets:
@@ -94,6 +102,14 @@ class TokenStore:
             raise UserError(f"{self.path / TOKENIZER} is not the tokenizer that made this store")
         return tokenizer
 
+    def _tokens(self, shard: int) -> np.ndarray:
+        file = self.shards[shard].tokens
+        return _map(f"{self.path}/{file.file}", self.dtype.str, file.sha256)
+
+    def _documents(self, shard: int) -> np.ndarray:
+        file = self.shards[shard].documents
+        return _map(f"{self.path}/{file.file}", OFFSET_DTYPE.str, file.sha256)
+
     def slice(self, start: int, stop: int) -> np.ndarray:
         """Tokens start to stop (exclusive) of the whole store: `dtype`, read-only, (stop - start,).
 
@@ -101,14 +117,14 @@ class TokenStore:
         """
         if not 0 <= start <= stop <= self.n_tokens:
             raise IndexError(f"tokens {start}:{stop} of a store of {self.n_tokens}")
-        shard = bisect_right(self._token_base, start, hi=len(self._tokens)) - 1
+        shard = bisect_right(self._token_base, start, hi=len(self.shards)) - 1
         base = self._token_base[shard]
         if stop <= self._token_base[shard + 1]:
-            return self._tokens[shard][start - base : stop - base]
+            return self._tokens(shard)[start - base : stop - base]
         parts = []
         while start < stop:
             base, end = self._token_base[shard], min(stop, self._token_base[shard + 1])
-            parts.append(self._tokens[shard][start - base : end - base])
+            parts.append(self._tokens(shard)[start - base : end - base])
             start, shard = end, shard + 1
         return np.concatenate(parts)
 
@@ -117,7 +133,7 @@ class TokenStore:
         if not 0 <= index < self.n_documents:
             raise IndexError(f"document {index} of a store of {self.n_documents}")
         shard = bisect_right(self._document_base, index) - 1
-        starts, tokens = self._documents[shard], self._tokens[shard]
+        starts, tokens = self._documents(shard), self._tokens(shard)
         first = index - self._document_base[shard]
         stop = starts[first + 1] if first + 1 < len(starts) else len(tokens)
         return tokens[starts[first] : stop]
@@ -133,9 +149,9 @@ class TokenStore:
         while start < stop:
             shard = bisect_right(self._document_base, start) - 1
             base, end = self._document_base[shard], min(stop, self._document_base[shard + 1])
-            starts = self._documents[shard][start - base : end - base + 1].astype(np.int64)
+            starts = self._documents(shard)[start - base : end - base + 1].astype(np.int64)
             if end == self._document_base[shard + 1]:
-                starts = np.append(starts, len(self._tokens[shard]))
+                starts = np.append(starts, len(self._tokens(shard)))
             parts.append(np.diff(starts))
             start = end
         return np.concatenate(parts)
@@ -187,6 +203,8 @@ def split_stores(path: Path) -> tuple[TokenStore, TokenStore]:
     return train, validation
 
 
-def _map(path: Path, dtype: np.dtype) -> np.ndarray:
-    # A plain view: slicing the memmap subclass costs several times more.
+@functools.lru_cache(maxsize=_MAX_MAPS)
+def _map(path: str, dtype: str, sha256: str) -> np.ndarray:
+    # The hash tells a file from one that was there before. A plain view: slicing the memmap
+    # subclass costs several times more.
     return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)

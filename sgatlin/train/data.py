@@ -109,8 +109,12 @@ def steps_of_epochs(config: Config, epochs: float) -> int:
     return max(1, math.ceil(Fraction(str(epochs)) * windows / config.data.batch_size))
 
 
-def run_tokenizer(run: RunDirectory, store: TokenStore) -> Tokenizer:
-    """The store's tokenizer, kept in the run directory; UserError if the run had another."""
+def run_tokenizer(run: RunDirectory, data: TrainingData) -> Tokenizer:
+    """The data's tokenizer, kept in the run directory beside what tells the data from other data.
+
+    UserError if the run began with another tokenizer, or its data has changed since.
+    """
+    store = data.parts[0].store
     tokenizer = store.tokenizer()
     if not run.tokenizer_file.exists():
         tokenizer.save(run.tokenizer_file)
@@ -119,4 +123,15 @@ def run_tokenizer(run: RunDirectory, store: TokenStore) -> Tokenizer:
             f"{store.path} has another tokenizer than the run {run.path} started with: "
             "choose another --workdir, or the data of then"
         )
+    hashes = {str(store.path): store.content_hash for store in data.stores()}
+    before = run.data_hashes()
+    if before is None:
+        run.write_data_hashes(hashes)
+        return tokenizer
+    for path, content_hash in hashes.items():
+        if before.get(path) != content_hash:
+            raise UserError(
+                f"{path} has changed since the run {run.path} began, which could not go on "
+                "exactly: choose another --workdir, or the data of then"
+            )
     return tokenizer

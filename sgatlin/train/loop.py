@@ -107,7 +107,7 @@ class Trainer:
         self.step = int(start.state.step)
         self.best_loss = math.inf
         self.run.create(config)
-        self.tokenizer = run_tokenizer(self.run, self.data.parts[0].store)
+        self.tokenizer = run_tokenizer(self.run, self.data)
         self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
         tell(describe(config, self.run, start.told))
         for line in self.stream.described(config.train.steps * config.data.batch_size):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run directory: config.json, tokenizer.json, metrics.jsonl, checkpoints/, result.json."""
+"""A run directory: its config, tokenizer, data's hashes, metrics, checkpoints and result."""
 
 import dataclasses
 import json
@@ -32,6 +32,10 @@ class RunDirectory:
     @property
     def tokenizer_file(self) -> Path:
         return self.path / "tokenizer.json"
+
+    @property
+    def data_file(self) -> Path:
+        return self.path / "data.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -81,6 +85,20 @@ class RunDirectory:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"cannot read {self.config_file}: {error}") from None
         return from_json(text, origin=str(self.config_file))
+
+    def data_hashes(self) -> dict[str, str] | None:
+        """What `write_data_hashes` wrote; None before that, UserError if it cannot be read."""
+        try:
+            hashes: dict[str, str] = json.loads(self.data_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {self.data_file}: {error}") from None
+        return hashes
+
+    def write_data_hashes(self, hashes: dict[str, str]) -> None:
+        """Keeps a hash of each token store that the run reads."""
+        write_atomically(self.data_file, json.dumps(hashes, indent=2) + "\n")
 
     def result(self) -> dict[str, Any]:
         """What `write_result` wrote."""

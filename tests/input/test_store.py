@@ -273,3 +273,19 @@ def test_document_that_says_end_of_text_stays_one_document(tmp_path, tokenizer):
     ids = tokenizer.encode(f"a {END_OF_TEXT} b")
     store = write(tmp_path, tokenizer, [ids, ids])
     assert np.flatnonzero(store.slice(0, store.n_tokens) == 0).tolist() == [0, len(ids) + 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files by /proc")
+def test_a_store_of_many_shards_holds_few_files_open(tmp_path):
+    n_shards = 600
+    tokenizer = train_bpe([], vocab_size=257)
+    with StoreWriter(tmp_path / "store", tokenizer, source="test", max_shard_tokens=1) as writer:
+        for number in range(n_shards):
+            writer.add([1 + number % 256], n_bytes=1)
+    store = TokenStore.open(tmp_path / "store")
+    assert len(store.shards) == n_shards
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        ids = [store.document(number)[1] for number in range(n_shards)]
+        assert ids == [1 + number % 256 for number in range(n_shards)]
+    assert len(list(Path("/proc/self/fd").iterdir())) - before < 300

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from sgatlin.config import Config, Prepared, to_json
 from sgatlin.errors import RunStopped, UserError
 from sgatlin.eval.command import evaluate_run
 from sgatlin.eval.loss import EvalResult
+from sgatlin.input.store import TokenStore
+from sgatlin.input.write import write_store
 from sgatlin.train import checkpoint, loop
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
@@ -254,6 +257,22 @@ def test_tokenizer_of_the_data_must_stay(toy, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(UserError, match=r"has another tokenizer than the run .* started with"):
         Trainer(toy, tmp_path, TrainOptions())
+
+
+def test_data_must_stay(toy, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(toy.data.source.path, data)
+    config = dataclasses.replace(
+        toy, data=dataclasses.replace(toy.data, source=Prepared(path=str(data)))
+    )
+    train(config, run, until=3)
+    train(config, run, until=5)
+    store = TokenStore.open(data / "train")
+    texts = [store.tokenizer().decode(store.document(n)) for n in range(store.n_documents)]
+    texts[0], texts[1] = texts[1], texts[0]
+    write_store(data / "train", texts, store.tokenizer(), source="another order", overwrite=True)
+    with pytest.raises(UserError, match=r"data/train has changed since the run .* began"):
+        Trainer(config, run, TrainOptions())
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,18 @@ def find_copies(
       bucket_hashes: about so many are held in memory at a time.
     """
     places = [(split, path) for split in SPLITS for path in hash_files[split]]
-    shards = [np.memmap(path, HASH_DTYPE, mode="r") for _, path in places]
-    n_buckets = max(-(-sum(len(hashes) for hashes in shards) // bucket_hashes), 1)
-    copies: list[list[np.ndarray]] = [[] for _ in shards]
+    n_hashes = sum(path.stat().st_size // HASH_DTYPE.itemsize for _, path in places)
+    n_buckets = max(-(-n_hashes // bucket_hashes), 1)
+    copies: list[list[np.ndarray]] = [[] for _ in places]
     for bucket in range(n_buckets):
-        numbers = [np.flatnonzero(hashes % n_buckets == bucket) for hashes in shards]
-        values = np.concatenate([h[n] for h, n in zip(shards, numbers, strict=True)])
-        is_copy = np.ones(len(values), dtype=bool)
-        is_copy[np.unique(values, return_index=True)[1]] = False
-        ends = np.cumsum([len(n) for n in numbers])[:-1]
+        numbers, values = [], []
+        for _, path in places:
+            hashes = np.fromfile(path, HASH_DTYPE)
+            numbers.append(np.flatnonzero(hashes % n_buckets == bucket))
+            values.append(hashes[numbers[-1]])
+        is_copy = np.ones(sum(map(len, values)), dtype=bool)
+        is_copy[np.unique(np.concatenate(values), return_index=True)[1]] = False
+        ends = np.cumsum([len(these) for these in numbers])[:-1]
         for found, these, flags in zip(copies, numbers, np.split(is_copy, ends), strict=True):
             found.append(these[flags])
     sorted_copies = [np.sort(np.concatenate(found)).astype(np.int64) for found in copies]
