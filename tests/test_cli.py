@@ -24,6 +24,7 @@ from sgatlin.scaling.flops import n_parameters
 from sgatlin.train.loop import Trainer
 from sgatlin.train.memory import training_memory
 from sgatlin.train.run import RunDirectory
+from tests.told import told
 from tests.toy import STEPS, flags
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,16 +122,6 @@ WITH_A_RUN = [
 ]
 
 
-def told(arguments: list[str], capsys, code: int = 2) -> str:
-    """The one line on stderr of a command that ends with this exit code."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    line = capsys.readouterr().err
-    assert stop.value.code == code
-    assert re.fullmatch(r"sgatlin: [^\n]+\n", line), line
-    return line
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """An empty working directory."""
@@ -173,9 +164,7 @@ def test_bad_input_about_data_and_runs(folder, places, toy_run, capsys, argument
 def test_colours_of_a_terminal_do_not_get_into_the_line(folder, monkeypatch, capsys):
     monkeypatch.setattr("tyro._fmtlib._FORCE_ANSI", True)
     line = told(["train", "--train.stepz", "3"], capsys)
-    assert line.startswith(
-        "sgatlin: Unrecognized options: --train.stepz, 3; did you mean --train.st"
-    )
+    assert line.startswith("Unrecognized options: --train.stepz, 3; did you mean --train.st")
     assert "\x1b" not in line
 
 

@@ -12,6 +12,7 @@ import pytest
 from sgatlin.cli import main
 from sgatlin.input.tokenizer import Tokenizer, train_bpe
 from tests.input.preparation.corpus import hashes_of, make_texts, write_jsonl
+from tests.told import told
 
 ROOT = Path(__file__).parents[2]
 TEXTS = make_texts(80, seed=1)
@@ -35,16 +36,6 @@ def prepared(tmp_path_factory) -> Path:
     command = "prepare slimpajama --workers 1 --tokenizer None --vocab-size 300"
     main([*command.split(), "--input", str(base / "in"), "--out", str(base / "out")])
     return base / "out"
-
-
-def told(arguments: list[str], capsys, code: int = 2) -> str:
-    """The one line on stderr of a command that ends with this exit code."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    line = capsys.readouterr().err
-    assert stop.value.code == code
-    assert re.fullmatch(r"sgatlin: [^\n]+\n", line), line
-    return line.removeprefix("sgatlin: ")
 
 
 def test_a_tokenizer_is_trained_on_all_files(folder, capsys):

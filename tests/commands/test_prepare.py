@@ -28,6 +28,7 @@ from tests.input.preparation.corpus import (
     texts_of,
     write_jsonl,
 )
+from tests.told import told
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -49,16 +50,6 @@ def folder(tmp_path, monkeypatch) -> Path:
 def hub(tmp_path, monkeypatch):
     with serve(tmp_path / "cache", monkeypatch) as hub:
         yield hub
-
-
-def told(arguments: str | list[str], capsys, code: int = 2) -> str:
-    """The one line on stderr of a command that ends with this exit code."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments.split() if isinstance(arguments, str) else arguments)
-    line = capsys.readouterr().err
-    assert stop.value.code == code
-    assert re.fullmatch(r"sgatlin: [^\n]+\n", line), line
-    return line.removeprefix("sgatlin: ")
 
 
 def texts(path: str | Path, split: str) -> list[str]:

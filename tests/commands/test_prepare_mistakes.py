@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each mistake in `sgatlin prepare` gets one line that says what, where and how to mend it."""
 
-import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from sgatlin.cli import main
 from tests.input.fake_hub import Repo, serve
 from tests.input.preparation.corpus import hashes_of, make_texts, small_tokenizer, write_jsonl
+from tests.told import told
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -22,16 +21,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     write_jsonl(tmp_path / "held/b.jsonl.zst", make_texts(20, seed=2))
     small_tokenizer().save(tmp_path / "tokenizer.json")
     return tmp_path
-
-
-def told(arguments: str | list[str], capsys, code: int = 2) -> str:
-    """The one line on stderr of a command that ends with this exit code."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments.split() if isinstance(arguments, str) else arguments)
-    line = capsys.readouterr().err
-    assert stop.value.code == code
-    assert re.fullmatch(r"sgatlin: [^\n]+\n", line), line
-    return line.removeprefix("sgatlin: ")
 
 
 MISTAKES = [
