@@ -110,7 +110,8 @@ class Config:
         if warmup > self.train.steps:
             raise UserError(
                 f"optimizer.schedule.warmup_steps={warmup} is more than "
-                f"train.steps={self.train.steps}: lower it or train longer"
+                f"train.steps={self.train.steps}: train longer or lower it "
+                "(--optimizer.schedule.warmup-steps)"
             )
         if self.usage.resample and resampling_router(self.model) is None:
             raise UserError(

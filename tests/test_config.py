@@ -327,5 +327,6 @@ def test_fields_that_contradict_each_other(toy):
     )
     short = dataclasses.replace(toy.train, steps=3)
     assert told(dataclasses.replace, toy, train=short) == (
-        "optimizer.schedule.warmup_steps=4 is more than train.steps=3: lower it or train longer"
+        "optimizer.schedule.warmup_steps=4 is more than train.steps=3: train longer or lower it "
+        "(--optimizer.schedule.warmup-steps)"
     )

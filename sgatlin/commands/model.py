@@ -46,7 +46,9 @@ class Eval:
         )
         print(evaluation_table(evaluation))
         if self.json is not None:
-            write_atomically(self.json, evaluation_json(evaluation))
+            asked = dataclasses.asdict(self) | {"data": self.data and str(self.data)}
+            del asked["json"]
+            write_atomically(self.json, evaluation_json(evaluation, asked))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

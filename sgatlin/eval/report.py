@@ -54,9 +54,10 @@ def evaluation_table(evaluation: Evaluation) -> str:
     )
 
 
-def evaluation_json(evaluation: Evaluation) -> str:
-    """Indented JSON: an object `sets` by name, and `all`; losses are unrounded."""
+def evaluation_json(evaluation: Evaluation, asked: Mapping[str, Any]) -> str:
+    """Indented JSON: what was `asked` for, `sets` by name, and `all`; losses are unrounded."""
     content = {
+        "asked": asked,
         "sets": {name: _fields(result) for name, result in evaluation.sets.items()},
         ALL: _fields(evaluation.all),
     }

@@ -9,6 +9,7 @@ as it is; a branch or tag is resolved to its commit, which is then what is downl
 import contextlib
 import errno
 import fnmatch
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,18 @@ def _such_as(files: Sequence[RemoteFile]) -> str:
 
 
 @contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps the library from telling of each time that it tries again."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
 def _plain_errors(
     kind: Literal["dataset", "model"],
     repo: str,
@@ -190,7 +203,8 @@ def _plain_errors(
     what = f"the {'data set' if kind == 'dataset' else 'model'} {repo}"
     login = "log in with `hf auth login` or set HF_TOKEN"
     try:
-        yield
+        with _quietly():
+            yield
     except errors.HFValidationError:
         raise UserError(f"{repo!r} is no name of a hub repository: write OWNER/NAME") from None
     except errors.GatedRepoError as error:

@@ -135,7 +135,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} has no {MANIFEST}, its preparation did not end: {again}") from None
+        raise UserError(
+            f"{path} has no {MANIFEST}, it is no complete token store: {again}"
+        ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {file} ({error}): {again}") from error
     version = content.get("format_version") if isinstance(content, dict) else None

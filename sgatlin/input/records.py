@@ -96,7 +96,10 @@ class RecordReader:
         self._compression = next((c for c in COMPRESSIONS if kind.endswith(c)), None)
         self._kind = kind.removesuffix(self._compression or "")
         if self._kind.endswith(_TEXT) and format.set_field is not None:
-            raise UserError(f"{name} is plain text, without fields: leave out {format.set_field}")
+            raise UserError(
+                f"{name} is plain text, which has no field {format.set_field}: only .jsonl and "
+                ".parquet files have sets"
+            )
         self._path = path
         self._name = name
         self._format = format

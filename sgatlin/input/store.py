@@ -197,6 +197,8 @@ def split_stores(path: Path) -> tuple[TokenStore, TokenStore]:
             f"no prepared data at {path}: make it with `sgatlin prepare`; a dry run and "
             "`sgatlin cost` need none"
         )
+    if (path / MANIFEST).exists():
+        raise UserError(f"{path} is one store: give the folder that holds it, {path.parent}")
     train, validation = TokenStore.open(path / "train"), TokenStore.open(path / "validation")
     if train.tokenizer_hash != validation.tokenizer_hash:
         raise UserError(f"{path}: train and validation were made with different tokenizers")

@@ -55,6 +55,12 @@ def training_data(config: Config, tell: Callable[[str], None]) -> TrainingData:
                 f"{store.vocab_size}"
             )
         check_vocabulary(store)
+    n_ids = data.validation.vocab_size
+    if n_ids < config.model.vocab_size and not isinstance(source, StoryWorld):
+        tell(
+            f"the data has {n_ids:,} ids, the model {config.model.vocab_size:,}: "
+            f"--model.vocab-size {n_ids} would do"
+        )
     return data
 
 

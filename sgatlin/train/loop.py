@@ -88,6 +88,7 @@ class Trainer:
         tell: Callable[[str], None] = print,
     ):
         self.config = config
+        self.tell = tell
         self.profiled = options.profiled_steps(config.train.steps)
         self.tracing = False
         self.run = RunDirectory.claim(workdir, config)
@@ -247,6 +248,7 @@ class Trainer:
     def _finish(self) -> dict[str, Any]:
         """Validates on all held-out tokens, saves, and writes result.json."""
         config = self.config
+        self.tell(f"validating on all {self.data.validation.n_tokens - 1:,} held-out tokens")
         validation = self._validate(None)
         self._save(validation.loss)
         self.checkpointer.wait()

@@ -71,9 +71,9 @@ def test_text_with_files_held_out(folder, capsys):
     assert texts("out", "validation") == VALID
     assert texts("out", "test") == VALID[:3]
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "training a BPE of 300 entries, trained on all text"
+    assert out[0] == "training a BPE of 300 entries from all text"
     assert re.match(r"validation: 20 documents, 0\.0 MB, [\d,]+ tokens", out[1])
-    assert "3 copies among them" in out[2]  # the test's, as validation comes first
+    assert "3 of them copies" in out[2]  # the test's, as validation comes first
     assert [line.partition(":")[0] for line in out[1:]] == ["validation", "test", "train"]
     # A trained tokenizer is asked for by what it is trained on: the same command is the same.
     before = hashes_of(folder / "out")
@@ -83,7 +83,7 @@ def test_text_with_files_held_out(folder, capsys):
     assert "tokenizer 'a BPE of 300 entries" in line
     assert "'a BPE of 301 entries" in line
     line = told([*command, "--tokenizer-megabytes", "2"], capsys)
-    assert "trained on 2 MB of text'" in line
+    assert "from 2 MB of text'" in line
     assert hashes_of(folder / "out") == before
 
 

@@ -182,7 +182,7 @@ def test_a_set_may_be_called_all():
 
 
 def test_json():
-    content = json.loads(evaluation_json(Evaluation(RESULTS, summed(RESULTS))))
+    content = json.loads(evaluation_json(Evaluation(RESULTS, summed(RESULTS)), {"run": "r"}))
     assert set(content["sets"]) == {"a", "longer"}
     assert content["sets"]["a"]["loss"] == pytest.approx(2 * BITS)
     assert content["all"]["bits_per_byte"] == pytest.approx(0.5)

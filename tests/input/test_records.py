@@ -264,7 +264,7 @@ def test_formats_that_cannot_be_meant(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             RecordFormat(**values)
-    with pytest.raises(UserError, match=r"a\.txt is plain text, without fields"):
+    with pytest.raises(UserError, match=r"a\.txt is plain text, which has no field"):
         RecordReader(tmp_path / "a.txt", "a.txt", RecordFormat(set_field="set"))
 
 

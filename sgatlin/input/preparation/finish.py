@@ -12,7 +12,14 @@ import pydantic
 
 from sgatlin.errors import UserError
 from sgatlin.files import write_atomically
-from sgatlin.input.manifest import MANIFEST, Manifest, Record, Shard, read_manifest
+from sgatlin.input.manifest import (
+    MANIFEST,
+    InputFile,
+    Manifest,
+    Record,
+    Shard,
+    read_manifest,
+)
 from sgatlin.input.preparation.duplicates import Copies, find_copies, without_copies
 from sgatlin.input.preparation.group import bad_record_error
 from sgatlin.input.preparation.inputs import SPLITS, Input, Split
@@ -23,6 +30,7 @@ from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.input.write import complete_store
 
 PREPARATION = "preparation.json"
+_FEW_DOCUMENTS = 100
 
 
 class Preparation(Record):
@@ -90,6 +98,9 @@ def make_stores(
                 **_facts(plan, groups, split),
             )
             tell(described(split, manifest, plan.request))
+            held_out = split == "validation" and plan.request.validation_fraction
+            if held_out and manifest.n_documents < _FEW_DOCUMENTS:
+                tell("  that is little to validate with: --validation-fraction holds out more")
     digest = inputs_digest([file for group in plan.groups for file in group.inputs])
     made_of = Preparation(request=plan.request, tokenizer_hash=plan.tokenizer_hash, inputs=digest)
     write_atomically(work / PREPARATION, made_of.model_dump_json(indent=1) + "\n")
@@ -123,7 +134,8 @@ def described(split: str, manifest: Manifest, request: Request) -> str:
         f"{manifest.n_tokens:,} tokens",
     ]
     if copies:
-        facts.append(f"{copies:,} copies {'left out' if request.drop_duplicates else 'among them'}")
+        what = "copies left out" if request.drop_duplicates else "of them copies"
+        facts.append(f"{copies:,} {what}")
     if manifest.n_empty:
         facts.append(f"{manifest.n_empty:,} without text left out")
     if manifest.bad_records:
@@ -138,26 +150,29 @@ def _shards(pieces: Sequence[Piece], split: Split) -> list[Shard]:
 def _check_documents(plan: Plan, shards: dict[Split, list[Shard]]) -> None:
     if not any(shards.values()):
         raise UserError(f"no document with text in {plan.request.source}")
+    n_documents = sum(shard.n_documents for those in shards.values() for shard in those)
     for split in ("train", "validation"):
         if not shards[split]:
             raise UserError(
-                f"no document for the split {split}: give more text, or another "
-                "--validation-fraction"
+                f"no document for the split {split}, of {n_documents} in all: cut .txt files up by "
+                "--separator, name files to hold out, or give another --validation-fraction"
             )
 
 
 def _facts(plan: Plan, groups: Sequence[Sequence[Piece]], split: Split) -> dict[str, Any]:
     """What the manifest of a split says of the files it was read from."""
-    chosen = [
-        piece
-        for group, pieces in zip(plan.groups, groups, strict=True)
-        if group.inputs[0].split == split
-        for piece in pieces
-    ]
+    own: list[Piece] = []
+    inputs: list[InputFile] = []
+    for group, pieces in zip(plan.groups, groups, strict=True):
+        is_own = group.inputs[0].split == split
+        own += pieces if is_own else []
+        # A share that is held out comes from files to train on.
+        if is_own or _shards(pieces, split):
+            inputs += [file for piece in pieces for file in piece.inputs]
     return {
-        "inputs": [file for piece in chosen for file in piece.inputs],
-        "bad_records": [record for piece in chosen for record in piece.bad_records],
-        "n_empty": sum(piece.n_empty for piece in chosen),
+        "inputs": inputs,
+        "bad_records": [record for piece in own for record in piece.bad_records],
+        "n_empty": sum(piece.n_empty for piece in own),
     }
 
 

@@ -57,7 +57,7 @@ class Trained(NamedTuple):
 
     def __str__(self) -> str:
         text = "all text" if self.megabytes is None else f"{self.megabytes:g} MB of text"
-        return f"a BPE of {self.vocab_size} entries, trained on {text}"
+        return f"a BPE of {self.vocab_size} entries from {text}"
 
 
 def prepare(
@@ -83,7 +83,7 @@ def prepare(
         tell(f"{out} is already prepared")
         return
     work = work_folder(out)
-    with _alone(work, restart=manner.restart), writing_to(work):
+    with _told_when_interrupted(tell), _alone(work, restart=manner.restart), writing_to(work):
         if made_of := read_preparation(work):
             _check_same(work, made_of, request, inputs, _RESTART)
         else:
@@ -106,6 +106,15 @@ def work_folder(out: Path) -> Path:
     """Where a preparation lies until it is complete: on the disk that `out` will be on."""
     out = Path(os.path.realpath(out))
     return out.with_name(f".{out.name}.partial")
+
+
+@contextlib.contextmanager
+def _told_when_interrupted(tell: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell("stopped: the same command goes on with what is finished")
+        raise
 
 
 def _check_main() -> None:
