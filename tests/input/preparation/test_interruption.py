@@ -221,7 +221,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(tmp_path):
-    """kill -9 of the parent alone, as of a session that ends: its workers end by themselves."""
+    """kill -9 of the parent alone: its workers end by themselves."""
     folder = tmp_path / "corpus"
     for number in range(8):
         write_jsonl(folder / f"train/{number}.jsonl.zst", make_texts(5000, seed=number), SETS)
