@@ -84,15 +84,16 @@ def make_stores(
     }
     copies = find_copies(hash_files)
     tokenizer = work_tokenizer(work, plan.tokenizer_hash)
+    if plan.request.drop_duplicates:
+        for split in SPLITS:
+            shards[split] = _distinct(work / split, shards[split], copies[split], tokenizer)
+        _check_documents(plan, shards)
     for split in SPLITS:
         if shards[split]:
-            distinct = shards[split]
-            if plan.request.drop_duplicates:
-                distinct = _distinct(work / split, distinct, copies[split], tokenizer)
             manifest = complete_store(
                 work / split,
                 tokenizer,
-                distinct,
+                shards[split],
                 source=plan.request.source,
                 n_duplicates=sum(map(len, copies[split])),
                 **_facts(plan, groups, split),
@@ -117,8 +118,10 @@ def move_into_place(work: Path, out: Path) -> None:
         elif path.is_file() and path.name != PREPARATION:
             path.unlink()
     for split in SPLITS:
-        if (work / split).is_dir():
+        if (work / split / MANIFEST).exists():
             _remove_unlisted(work / split)
+        else:  # it held nothing but copies
+            shutil.rmtree(work / split, ignore_errors=True)
     try:
         work.rename(out)  # onto nothing or an empty folder
     except OSError as error:

@@ -71,7 +71,8 @@ def prepare_group(
 
 def bad_record_error(record: BadRecord, limit: int) -> UserError:
     """What is told of a bad record that may not be skipped."""
-    unit = {".parquet": "row", ".txt": "document"}.get(Path(record.file).suffix, "line")
+    kinds = Path(record.file).suffixes[-2:]
+    unit = "row" if ".parquet" in kinds else "document" if ".txt" in kinds else "line"
     mend = "--max-bad-records 1 would skip one" if limit == 0 else f"--max-bad-records is {limit}"
     return UserError(f"{record.file}, {unit} {record.record}: {record.reason} ({mend})")
 

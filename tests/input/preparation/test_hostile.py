@@ -281,6 +281,21 @@ def test_a_shard_of_copies_alone_vanishes(tokenizer, tmp_path):
     assert texts_of(TokenStore.open(tmp_path / "out/train")) == GOOD[:4]
 
 
+def test_a_split_of_copies_alone(tokenizer, tmp_path):
+    for name in ("train", "validation"):
+        write_jsonl(tmp_path / f"corpus/{name}.jsonl", GOOD)
+    with pytest.raises(UserError, match=r"^no document for the split train"):
+        prepare_folder(tmp_path / "corpus", tmp_path / "out", tokenizer, drop_duplicates=True)
+    write_jsonl(tmp_path / "corpus/test.jsonl", GOOD[:3])
+    write_jsonl(tmp_path / "corpus/train.jsonl", make_texts(5, seed=8))
+    prepare_folder(tmp_path / "corpus", tmp_path / "out", tokenizer, drop_duplicates=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "preparation.json",
+        "train",
+        "validation",
+    ]
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_split_without_documents(split, tokenizer, tmp_path):
     for name in ("train", "validation"):
