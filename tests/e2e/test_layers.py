@@ -50,4 +50,4 @@ def test_it_learns_more_than_how_often_tokens_occur(variant, stories, tmp_path):
     config = two_hundred_steps(load_config(f"storyworld:{variant}"), stories)
     trainer = Trainer(config, tmp_path / variant, TrainOptions(), tell=lambda line: None)
     result = trainer.train()
-    assert result["val_loss"] < unigram_entropy(trainer.validation_store) - 0.5
+    assert result["val_loss"] < unigram_entropy(trainer.data.validation) - 0.5

@@ -69,7 +69,7 @@ def test_eval_says_the_same(trained):
     folder, _ = trained
     story = result(folder)
     printed = run([*SGATLIN, "eval", "runs/story"], folder)
-    assert f"perplexity {story['val_perplexity']:.3f}, " in printed
+    assert f"  {story['val_perplexity']:.3f}  " in printed
 
 
 def test_generate_goes_on_from_a_prompt(trained):

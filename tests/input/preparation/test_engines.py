@@ -97,7 +97,8 @@ def test_datatrove_prepares_the_same_bytes(corpus, tokenizer, tmp_path, capfd, n
     prepare_folder(corpus, tmp_path / "other", tokenizer, manner, **SETTINGS)
     assert hashes_of(tmp_path / "one") == hashes_of(tmp_path / "other")
     # Of its log no more than how a worker begins.
-    assert len(capfd.readouterr().err.splitlines()) <= 8
+    # Some lines for each worker, and for the whole; not some for each task.
+    assert len(capfd.readouterr().err.splitlines()) <= 6 + 4 * n_workers
 
 
 @with_a_manager
