@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sgatlin.eval.loss import EvalResult
+from sgatlin.tables import aligned
 
 ALL = "all"
 _COLUMNS = ("tokens", "documents", "loss", "perplexity", "bits per byte")
@@ -47,11 +48,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
         counts = (f"{loss.n_tokens:,}", f"{n_documents:,}")
         losses = (f"{loss.loss:.4f}", f"{loss.perplexity:,.3f}", f"{loss.bits_per_byte:.4f}")
         rows.append((name, *counts, *losses))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])])
-        for first, *rest in rows
-    )
+    return "\n".join(aligned(rows))
 
 
 def evaluation_json(evaluation: Evaluation, asked: Mapping[str, Any]) -> str:

@@ -73,6 +73,14 @@ def readable_suffixes() -> str:
     return f"{kinds} (or with {' or '.join(COMPRESSIONS)} behind) or {_PARQUET}"
 
 
+def record_unit(name: str) -> str:
+    """What `record` counts in a file of such a name: lines, rows or documents, in the singular."""
+    kind = name.lower()
+    for compression in COMPRESSIONS:
+        kind = kind.removesuffix(compression)
+    return "row" if kind.endswith(_PARQUET) else "document" if kind.endswith(_TEXT) else "line"
+
+
 class RecordReader:
     """The documents of one file in order, and among them a BadRecord for each that is none.
 

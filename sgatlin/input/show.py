@@ -2,15 +2,18 @@
 """What a token store holds, for people: its facts, and some of its documents."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.input.manifest import Counts, Manifest
+from sgatlin.input.records import record_unit
 from sgatlin.input.store import TokenStore, store_folders
 from sgatlin.input.tokenizer import Tokenizer
+from sgatlin.input.windows import evenly_spaced
+from sgatlin.tables import aligned
 
 MAX_BAD_RECORDS = 20
 """Of the bad records so many are listed."""
@@ -114,7 +117,8 @@ def lengths(store: TokenStore) -> str:
 def bad_records(manifest: Manifest) -> Iterator[str]:
     """A line for each record that could not be read, and one for those beyond the first."""
     for bad in manifest.bad_records[:MAX_BAD_RECORDS]:
-        yield f"{_MARGIN}{printable(bad.file)}, record {bad.record:,}: {printable(bad.reason)}"
+        where = f"{printable(bad.file)}, {record_unit(bad.file)} {bad.record:,}"
+        yield f"{_MARGIN}{where}: {printable(bad.reason)}"
     if (more := len(manifest.bad_records) - MAX_BAD_RECORDS) > 0:
         yield f"{_MARGIN}and {more:,} more"
 
@@ -129,15 +133,15 @@ def set_table(manifest: Manifest) -> Iterator[str]:
         return (printable(name), *sizes, f"{per_token:.2f}", f"{100 * share:.1f} %")
 
     heads = ("set", "documents", "tokens", "bytes", "bytes per token", "share of tokens")
-    yield from _aligned([heads, *(row(name, counts) for name, counts in manifest.sets.items())])
+    rows = [heads, *(row(name, counts) for name, counts in manifest.sets.items())]
+    yield from (f"  {line}" for line in aligned(rows))
 
 
 def document_numbers(store: TokenStore, excerpts: Excerpts) -> list[int]:
     """The documents to show; UserError if the one that is asked for is not there."""
     n_documents = store.n_documents
     if excerpts.document is None:
-        n_shown = min(excerpts.documents, n_documents)
-        return [i * n_documents // n_shown for i in range(n_shown)]
+        return list(evenly_spaced(excerpts.documents, n_documents))
     if excerpts.document >= n_documents:
         of_set = f" of the set {excerpts.set!r}" if excerpts.set else ""
         raise UserError(
@@ -202,11 +206,3 @@ def _size(n_bytes: int) -> str:
     while size >= 1000 and len(units) > 1:
         size, units = size / 1000, units[1:]
     return f"{size:,.0f} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Rows in columns as wide as they need, the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
-        yield "  " + "  ".join([first.ljust(widths[0]), *cells])

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run costs, as a table: parameters, operations, bytes, memory. Nothing is compiled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 
 from sgatlin.config import Config
 from sgatlin.scaling.flops import count_parameters, forward_flops, gathered_bytes, training_flops
 from sgatlin.scaling.xla import xla_forward_flops
+from sgatlin.tables import aligned
 from sgatlin.train.memory import Platform, training_memory
 
 
@@ -48,17 +49,7 @@ def cost_table(columns: Mapping[str, Config], platform: Platform | None = None) 
     costs = [cost(config, platform) for config in columns.values()]
     rows = [("", *columns)]
     rows += [(name, *(column[name] for column in costs)) for name in costs[0]]
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text in columns as wide as they need, the first to the left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(aligned(rows))
 
 
 def _mebibytes(size: int) -> str:

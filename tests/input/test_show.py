@@ -67,7 +67,7 @@ def test_facts(tmp_path, tokenizer):
     assert (found["empty"], found["bad"]) == ("4 left out", "22 left out")
     assert found["duplicates"] == "3, beyond the first of each text"
     listed = [line.strip() for line in lines if ".jsonl" in line]
-    assert listed == [f"{i}.jsonl, record {i}: no JSON" for i in range(1, 21)]
+    assert listed == [f"{i}.jsonl, line {i}: no JSON" for i in range(1, 21)]
     assert "    and 2 more" in lines
     assert [line.split() for line in lines if line.startswith(("  books", "  web"))] == [
         ["books", "2", "10", "8", "0.80", "62.5", "%"],
@@ -93,7 +93,7 @@ def test_documents_are_evenly_spread_or_one(tmp_path, tokenizer):
     texts = [str(i) for i in range(100)]
     write_store(tmp_path / "many", texts, tokenizer, source="a test", max_shard_tokens=50)
     numbers = [head.split(",")[0] for head in heads(shown(tmp_path / "many", documents=4))]
-    assert numbers == [f"document {i}" for i in (0, 25, 50, 75)]
+    assert numbers == [f"document {i}" for i in (12, 37, 62, 87)]
     lines = shown(tmp_path / "many", document=99)
     assert heads(lines) == ["document 99, 3 tokens"]
     assert lines[-2] == "    99"
@@ -138,7 +138,7 @@ def test_all_stores_of_a_data_set_are_shown(tmp_path, tokenizer):
     ]
     assert len(heads(lines)) == 2
     # A set that only one has.
-    assert heads(shown(tmp_path, set="books", documents=1)) == ["document 0, set books, 4 tokens"]
+    assert heads(shown(tmp_path, set="books", documents=1)) == ["document 1, set books, 6 tokens"]
     with pytest.raises(UserError, match="holds several stores, name one to see a document of: "):
         shown(tmp_path, document=0)
     with pytest.raises(UserError, match="has no set 'code'"):

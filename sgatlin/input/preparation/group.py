@@ -24,7 +24,7 @@ from sgatlin.input.preparation.pieces import (
     writing_to,
 )
 from sgatlin.input.preparation.plan import Group, Plan, work_tokenizer
-from sgatlin.input.records import Document, RecordReader
+from sgatlin.input.records import Document, RecordReader, record_unit
 
 # Text that is encoded at a time.
 _BATCH_CHARACTERS = 1 << 20
@@ -71,10 +71,10 @@ def prepare_group(
 
 def bad_record_error(record: BadRecord, limit: int) -> UserError:
     """What is told of a bad record that may not be skipped."""
-    kinds = Path(record.file).suffixes[-2:]
-    unit = "row" if ".parquet" in kinds else "document" if ".txt" in kinds else "line"
     mend = "--max-bad-records 1 would skip one" if limit == 0 else f"--max-bad-records is {limit}"
-    return UserError(f"{record.file}, {unit} {record.record}: {record.reason} ({mend})")
+    return UserError(
+        f"{record.file}, {record_unit(record.file)} {record.record}: {record.reason} ({mend})"
+    )
 
 
 class _GroupWork:
