@@ -14,7 +14,7 @@ from pathlib import Path
 from sgatlin.arguments import parse
 from sgatlin.cli import run_command
 from sgatlin.errors import UserError
-from sgatlin.files import write_atomically
+from sgatlin.files import write_output
 from sgatlin.input import storyworld
 
 
@@ -52,10 +52,7 @@ def write(arguments: Arguments) -> None:
     if not texts:
         raise UserError("nothing to write: name a file with --out, --lexicon or --facts")
     for path, text in texts.items():
-        try:
-            write_atomically(path, text)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        write_output(path, text)
         print(f"wrote {path}")
 
 

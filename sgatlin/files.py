@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from sgatlin.errors import UserError
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file so that a reader, or a machine after a crash, sees the old or the new text.
@@ -23,3 +25,15 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_output(path: Path, text: str) -> None:
+    """Writes a file that the user named, as `write_atomically`; its folder is made if need be.
+
+    UserError where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another") from None

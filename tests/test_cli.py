@@ -83,7 +83,7 @@ WITHOUT_DATA = [
     ("train --init-from a --branch-from b", ["--init-from and --branch-from", "choose one"]),
     ("eval", ["RUN", "--help"]),
     ("eval nowhere", ["nowhere is not a run directory: it has no config.json"]),
-    ("eval nowhere --json away/a.json", ["--json away/a.json: there is no folder away: make it"]),
+    ("eval nowhere --json .", ["--json . is a folder: name a file"]),
     ("generate nowhere --temperature -1", ["temperature=-1.0 must be at least 0"]),
     ("generate nowhere --samples 0", ["samples=0 must be at least 1"]),
     ("generate nowhere --max-tokens 0", ["max_tokens=0 must be at least 1"]),

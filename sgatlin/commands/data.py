@@ -8,7 +8,7 @@ import tyro
 
 from sgatlin.commands.prepare import require_positive, unescaped
 from sgatlin.errors import UserError, require_at_least
-from sgatlin.files import write_atomically
+from sgatlin.files import write_output
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,7 @@ class TrainTokenizer:
             found.inputs, form, self.megabytes, max_bad_records=self.max_bad_records
         )
         tokenizer = train_bpe(texts, self.vocab_size)
-        try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.out, tokenizer.json)
-        except OSError as error:
-            raise UserError(f"cannot write {self.out}: {error.strerror}") from None
+        write_output(self.out, tokenizer.json)
         print(f"{self.out}: {tokenizer.vocab_size:,} entries, hash {tokenizer.hash}")
 
 

@@ -32,10 +32,10 @@ class Eval:
     def __call__(self) -> None:
         from sgatlin.eval.command import evaluate_run
         from sgatlin.eval.report import evaluation_json, evaluation_table
-        from sgatlin.files import write_atomically
+        from sgatlin.files import write_output
 
-        if self.json is not None and not self.json.parent.is_dir():
-            raise UserError(f"--json {self.json}: there is no folder {self.json.parent}: make it")
+        if self.json is not None and self.json.is_dir():
+            raise UserError(f"--json {self.json} is a folder: name a file")
         evaluation = evaluate_run(
             self.run,
             self.data,
@@ -48,7 +48,7 @@ class Eval:
         if self.json is not None:
             asked = dataclasses.asdict(self) | {"data": self.data and str(self.data)}
             del asked["json"]
-            write_atomically(self.json, evaluation_json(evaluation, asked))
+            write_output(self.json, evaluation_json(evaluation, asked))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

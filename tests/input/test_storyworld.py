@@ -334,7 +334,11 @@ def test_script_writes_lexicon_and_facts(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [((), "--out"), (("--n", "-1"), "--n -1"), (("--facts", "/missing/f.json"), "/missing/f.json")],
+    [
+        ((), "--out"),
+        (("--n", "-1"), "--n -1"),
+        (("--facts", "/dev/null/f.json"), "/dev/null/f.json"),
+    ],
 )
 def test_script_tells_bad_input_in_one_line(arguments, told):
     result = script(*arguments)
