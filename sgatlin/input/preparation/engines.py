@@ -22,7 +22,7 @@ from sgatlin.files import write_atomically
 from sgatlin.input.preparation.group import prepare_group
 from sgatlin.input.preparation.local import available_cores, run_groups
 from sgatlin.input.preparation.manner import Engine
-from sgatlin.input.preparation.pieces import finished_pieces, group_folder, is_finished
+from sgatlin.input.preparation.pieces import group_folder, unfinished
 from sgatlin.input.preparation.plan import Group, Plan, read_plan
 
 
@@ -52,9 +52,7 @@ def run_engine(
             tell=tell,
         )
         return True
-    pending = [
-        group for group in plan.groups if not is_finished(group, finished_pieces(work, group))
-    ]
+    pending = unfinished(work, plan.groups)
     if not pending:
         return True
     if failures := [text for group in pending if (text := _failure(work, group))]:

@@ -67,10 +67,10 @@ def make_stores(
         left to train on or to validate with.
     """
     groups = [finished_pieces(work, group) for group in plan.groups]
-    finished = sum(map(is_finished, plan.groups, groups))
-    if finished < len(groups):
+    n_finished = sum(map(is_finished, plan.groups, groups))
+    if n_finished < len(groups):
         raise UserError(
-            f"{len(groups) - finished} of {len(groups)} parts are not finished: give the same "
+            f"{len(groups) - n_finished} of {len(groups)} parts are not finished: give the same "
             "command again"
         )
     pieces = [piece for pieces in groups for piece in pieces]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sgatlin.errors import RunStopped
 from sgatlin.input.manifest import BadRecord
 from sgatlin.input.preparation.group import bad_record_error, prepare_group
-from sgatlin.input.preparation.pieces import finished_pieces, is_finished
+from sgatlin.input.preparation.pieces import finished_pieces, unfinished
 from sgatlin.input.preparation.plan import Group, Plan
 from sgatlin.input.preparation.progress import Progress
 
@@ -58,9 +58,7 @@ def run_groups(
       UserError, RunStopped: as `prepare_group`, for the first group that fails; the others stop
         then too, and what they finished stays.
     """
-    pending = [
-        group for group in plan.groups if not is_finished(group, finished_pieces(work, group))
-    ]
+    pending = unfinished(work, plan.groups)
     if not pending:
         return
     context = multiprocessing.get_context("spawn")

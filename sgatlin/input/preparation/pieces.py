@@ -64,6 +64,11 @@ def is_finished(group: Group, pieces: Sequence[Piece]) -> bool:
     return bool(pieces) and pieces[-1].n_inputs == len(group.inputs)
 
 
+def unfinished(work: Path, groups: Sequence[Group]) -> list[Group]:
+    """The groups that are still to be prepared."""
+    return [group for group in groups if not is_finished(group, finished_pieces(work, group))]
+
+
 def group_folder(work: Path, group: Group) -> Path:
     return work / "groups" / f"{group.index:05d}"
 

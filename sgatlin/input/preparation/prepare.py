@@ -27,9 +27,8 @@ from sgatlin.input.preparation.group import bad_record_error
 from sgatlin.input.preparation.inputs import Input
 from sgatlin.input.preparation.manner import Manner
 from sgatlin.input.preparation.pieces import (
-    finished_pieces,
-    is_finished,
     is_held_out,
+    unfinished,
     writing_to,
 )
 from sgatlin.input.preparation.plan import (
@@ -224,7 +223,7 @@ def _plan(
             tokenizer = train_bpe(texts, tokenizer.vocab_size)
     plan = make_plan(request, inputs, tokenizer.hash)
     if before is not None:
-        n_done = sum(is_finished(group, finished_pieces(work, group)) for group in plan.groups)
+        n_done = len(plan.groups) - len(unfinished(work, plan.groups))
         tell(f"goes on: {n_done} of {len(plan.groups)} parts are done")
     if plan != before:  # tasks on other machines may be reading what is there
         tokenizer.save(work / TOKENIZER)
