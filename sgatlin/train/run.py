@@ -89,7 +89,9 @@ class RunDirectory:
     def data_hashes(self) -> dict[str, str] | None:
         """What `write_data_hashes` wrote; None before that, UserError if it cannot be read."""
         try:
-            hashes: dict[str, str] = json.loads(self.data_file.read_text(encoding="utf-8"))
+            hashes = json.loads(self.data_file.read_text(encoding="utf-8"))
+            if not isinstance(hashes, dict):
+                raise ValueError("it is no JSON object")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
