@@ -20,12 +20,13 @@ from benchmarks.equal_flops import result
 from sgatlin.cli import run_command
 from sgatlin.config import Config, configs_folder, load_config, load_variants
 from sgatlin.errors import require_one_of
-from sgatlin.eval.generate import Sampling, stream_text
+from sgatlin.eval.command import stream_from_run
+from sgatlin.eval.generate import Sampling
 from sgatlin.input.sources import Prepared
 from sgatlin.input.store import split_stores
 from sgatlin.scaling.flops import count_parameters, steps_for, training_flops
 from sgatlin.train.command import with_epochs
-from sgatlin.train.load import load_run
+from sgatlin.train.load import LoadedRun, load_run
 
 VARIANTS = tuple(load_variants(configs_folder() / "tinystories.py"))
 PROMPTS = ("Once upon a time", "Tom had a secret.", "The old turtle could not swim, because")
@@ -99,8 +100,8 @@ def page(arguments: Arguments) -> list[str]:
             f"| {results[0]['seconds']:.0f} |"
         )
         samples += ["", f"## Written by {variant}"]
-        run = f"{arguments.runs / variant}-{arguments.seeds[0]}"
-        samples += [line for prompt in PROMPTS for line in ["", quoted(run, prompt)]]
+        loaded = load_run(f"{arguments.runs / variant}-{arguments.seeds[0]}")
+        samples += [line for prompt in PROMPTS for line in ["", quoted(loaded, prompt)]]
     picture = [] if arguments.out is None else ["", f"![Losses]({arguments.out.stem}.png)"]
     return [*head(arguments, device), *rows, *picture, *samples]
 
@@ -129,18 +130,10 @@ def head(arguments: Arguments, device: str) -> list[str]:
     ]
 
 
-def quoted(run: str, prompt: str) -> str:
+def quoted(loaded: LoadedRun, prompt: str) -> str:
     """A sample as a block quotation, the prompt in bold."""
-    loaded = load_run(run)
-    pieces = stream_text(
-        loaded.config.model,
-        loaded.params,
-        loaded.tokenizer,
-        prompt,
-        context=loaded.config.data.seq_len,
-        sampling=SAMPLING,
-    )
-    return f"> **{prompt}**{''.join(pieces)}".rstrip().replace("\n", "\n>\n> ")
+    text = "".join(stream_from_run(loaded, prompt, sampling=SAMPLING))
+    return f"> **{prompt}**{text}".rstrip().replace("\n", "\n>\n> ")
 
 
 def _config(variant: str, seed: int, arguments: Arguments) -> Config:

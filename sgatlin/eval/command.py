@@ -126,6 +126,27 @@ class _Evaluator:
         )
 
 
+def stream_from_run(
+    loaded: LoadedRun,
+    prompt: str,
+    *,
+    max_tokens: int | None = None,
+    sampling: Sampling,
+    seed: int = 0,
+) -> Iterator[str]:
+    """`stream_text` by a run's model, in a context as long as it was trained on."""
+    return stream_text(
+        loaded.config.model,
+        loaded.params,
+        loaded.tokenizer,
+        prompt,
+        context=loaded.config.data.seq_len,
+        max_tokens=max_tokens,
+        sampling=sampling,
+        seed=seed,
+    )
+
+
 def write_samples(
     spec: str,
     prompt: str,
@@ -143,15 +164,8 @@ def write_samples(
     for sample in range(n_samples):
         if n_samples > 1:
             print(f"--- {sample + 1} of {n_samples}")
-        pieces = stream_text(
-            loaded.config.model,
-            loaded.params,
-            loaded.tokenizer,
-            prompt,
-            context=loaded.config.data.seq_len,
-            max_tokens=max_tokens,
-            sampling=sampling,
-            seed=seed + sample,
+        pieces = stream_from_run(
+            loaded, prompt, max_tokens=max_tokens, sampling=sampling, seed=seed + sample
         )
         # The first piece is computed before the prompt is printed: a bad prompt prints nothing.
         first = next(pieces, "")
