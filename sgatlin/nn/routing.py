@@ -25,7 +25,8 @@ from sgatlin.nn.norm import rms_normalised
 from sgatlin.nn.roles import Router as RouterParam
 from sgatlin.nn.roles import Scale
 from sgatlin.ops.dtypes import sum_dtype
-from sgatlin.ops.product_topk import product_topk, topk
+from sgatlin.ops.neurons import Implementation
+from sgatlin.ops.product_topk import product_topk, search, topk
 
 RouterKind = Literal["product_dense", "dense", "key_value", "product_key_value"]
 PRODUCT_ROUTERS = ("product_dense", "product_key_value")
@@ -56,6 +57,8 @@ class RouterConfig(Protocol):
     def query_norm(self) -> bool: ...
     @property
     def balance_weight(self) -> float: ...
+    @property
+    def implementation(self) -> Implementation | None: ...
 
 
 def key_shape(config: RouterConfig) -> tuple[int, int]:
@@ -123,12 +126,9 @@ def key_scores(
     Scores are raw (arXiv 2606.07414); the key-value forms divide by the root of the key width, as
     PEER does (arXiv 2407.04153).
     """
-    per_channel = config.router in QUERY_PER_CHANNEL
-    query = jnp.einsum("...d,hcdq->...hcq" if per_channel else "...d,dq->...q", x, params["query"])
-    if config.query_norm:
-        query = rms_normalised(query, params["query_scale"])
+    query = _queries(params, x, config)
     (halves, side), wide = key_shape(config), sum_dtype(x)
-    if per_channel:
+    if config.router in QUERY_PER_CHANNEL:
         scores = jnp.einsum(
             "...hcq,hcmq->...hcm", query, params["key"], preferred_element_type=wide
         )
@@ -137,22 +137,47 @@ def key_scores(
     return scores.reshape(*x.shape[:-1], halves, config.n_channels, side)
 
 
+def _queries(
+    params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterConfig
+) -> Float[Array, "... Q"]:
+    """One for all channels, (..., Q), or for each half and channel, (..., H, C, Q)."""
+    per_channel = config.router in QUERY_PER_CHANNEL
+    query = jnp.einsum("...d,hcdq->...hcq" if per_channel else "...d,dq->...q", x, params["query"])
+    return rms_normalised(query, params["query_scale"]) if config.query_norm else query
+
+
 def choose(scores: Float[Array, "... H C M"], config: RouterConfig) -> Gates:
     """The gates of the `top_k` neurons of each channel: fp32, descending."""
     if config.router in PRODUCT_ROUTERS:
-        indices, chosen = product_topk(scores[..., 0, :, :], scores[..., 1, :, :], config.top_k)
+        indices, chosen = product_topk(
+            scores[..., 0, :, :],
+            scores[..., 1, :, :],
+            config.top_k,
+            implementation=config.implementation,
+        )
     else:
         # The gradient must not go through the search's maxima, which split it among ties.
         _, indices = topk(jax.lax.stop_gradient(scores[..., 0, :, :]), config.top_k)
         chosen = jnp.take_along_axis(scores[..., 0, :, :], indices, axis=-1)
-    if config.gate == "softmax":
-        chosen = jax.nn.softmax(chosen, axis=-1)
-    return Gates(indices, chosen)
+    return _gates(indices, chosen, config)
+
+
+def _gates(indices: Array, scores: Array, config: RouterConfig) -> Gates:
+    return Gates(indices, jax.nn.softmax(scores, axis=-1) if config.gate == "softmax" else scores)
 
 
 def route(params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterConfig) -> Gates:
-    """`choose` of `key_scores`."""
-    return choose(key_scores(params, x, config), config)
+    """`choose` of `key_scores`, without storing the scores where that can be."""
+    if config.router != "product_dense":
+        return choose(key_scores(params, x, config), config)
+    indices, scores = search(
+        _queries(params, x, config),
+        params["key"],
+        config.n_channels,
+        config.top_k,
+        implementation=config.implementation,
+    )
+    return _gates(indices, scores, config)
 
 
 def balance_loss(

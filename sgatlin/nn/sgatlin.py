@@ -165,10 +165,12 @@ def sgatlin(
     losses: dict[str, Array] = {}
     if gates is None or replace is not None:
         router = {name: weights.astype(dtype) for name, weights in params["router"].items()}
-        scores = key_scores(router, x, config)
-        own = choose(scores, config)
         if config.balance_weight:
+            scores = key_scores(router, x, config)
+            own = choose(scores, config)
             losses["balance"] = config.balance_weight * balance_loss(scores, own, config)
+        else:
+            own = route(router, x, config)
         gates = choose_gates(gates, own, replace)
     y = gated_neurons(x, gates, params["w_in"].astype(dtype), params["w_out"].astype(dtype), config)
     return LayerOutput(y, gates, losses)
@@ -196,8 +198,10 @@ def gated_neurons(
     x_TD = x.reshape(-1, d_model)
     z_TP = gather_dot(x_TD, rows_TP, w_in_RD, implementation=config.implementation)
     a_TP = gated_activation(z_TP, gates.scores.reshape(rows_TP.shape), config)
-    y_TD = gather_sum(a_TP, rows_TP, w_out_RD, implementation=config.implementation)
-    return y_TD.astype(x.dtype).reshape(x.shape)
+    y_TD = gather_sum(
+        a_TP, rows_TP, w_out_RD, dtype=x.dtype, implementation=config.implementation
+    )
+    return y_TD.reshape(x.shape)
 
 
 def gated_activation(

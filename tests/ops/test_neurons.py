@@ -13,12 +13,13 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from sgatlin.errors import UserError
 from sgatlin.ops import neurons
 from sgatlin.ops.neurons import reference, xla
 
 R, D = 6, 5
 UNUSED_ROW = 3
-IMPLEMENTATIONS = ("reference", "xla")
+IMPLEMENTATIONS = ("reference", "xla", "dense")
 OPERANDS = {
     "gather_dot": ("x", "table"),
     "gather_sum": ("a", "table"),
@@ -79,6 +80,7 @@ def relative_error(ours, expected) -> float:
         ("xla", 1, 3, 2**18, 1),
         ("xla", 4, 1, D // 2, 4),  # a chunk too small for a token takes one
         ("reference", 13, 4, None, None),  # as it is called, with gradients written by hand
+        ("dense", 13, 4, None, None),
     ],
 )
 def test_values_and_gradients_equal_plain_autodiff(
@@ -177,5 +179,5 @@ def test_an_unknown_implementation_is_named(monkeypatch, name):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     drawn = draw(2, 3)
     fn = primitive(name, neurons, drawn["indices"], implementation="fast")
-    with pytest.raises(ValueError, match="implementation='fast' is not one of reference, xla"):
+    with pytest.raises(UserError, match="implementation='fast' is not one of reference, xla"):
         fn(*(drawn[operand] for operand in OPERANDS[name]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sgatlin.ops import product_topk as module
-from sgatlin.ops.product_topk import SHORT_ROW
+from sgatlin.ops.product_topk.xla import SHORT_ROW
 
 # Compiled as a whole, which takes a fraction of the time of one operation after another.
 product_topk = jax.jit(module.product_topk, static_argnums=2)

@@ -14,16 +14,20 @@ T tokens, P rows chosen by each, R rows of the table, D width.
 
 from functools import partial
 from types import ModuleType
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from sgatlin.ops.neurons import reference, xla
+from sgatlin.ops.neurons import dense, reference, triton, xla
+from sgatlin.ops.neurons.choose import Implementation, pick
 
-Implementation = Literal["reference", "xla"]
-_MODULES: dict[Implementation, ModuleType] = {"reference": reference, "xla": xla}
+_MODULES: dict[Implementation, ModuleType] = {
+    "reference": reference,
+    "xla": xla,
+    "dense": dense,
+    "triton": triton,
+}
 
 
 def gather_dot(
@@ -37,8 +41,15 @@ def gather_dot(
 
     Indices outside 0..R-1 are clamped. `implementation=None` picks for the platform.
     """
-    indices_TP = _clamp(indices_TP, table_RD.shape[0])
-    return _gather_dot(_pick(implementation), x_TD, indices_TP, table_RD)
+    n_rows, width = table_RD.shape
+    chosen = pick(
+        implementation,
+        n_rows=n_rows,
+        n_picks=indices_TP.shape[-1],
+        width=width,
+        dtype=table_RD.dtype,
+    )
+    return _gather_dot(chosen, x_TD, _clamp(indices_TP, n_rows), table_RD)
 
 
 def gather_sum(
@@ -46,14 +57,23 @@ def gather_sum(
     indices_TP: Int[Array, "T P"],
     table_RD: Float[Array, "R D"],
     *,
+    dtype: jnp.dtype | None = None,
     implementation: Implementation | None = None,
 ) -> Float[Array, "T D"]:
-    """y[t] = sum over p of a[t, p] * table[indices[t, p]], in fp32 or the table's wider type.
+    """y[t] = sum over p of a[t, p] * table[indices[t, p]], as `dtype`.
 
+    The sum is fp32, or the table's type where that is wider, and so is the result without `dtype`.
     Indices outside 0..R-1 are clamped. `implementation=None` picks for the platform.
     """
-    indices_TP = _clamp(indices_TP, table_RD.shape[0])
-    return _gather_sum(_pick(implementation), a_TP, indices_TP, table_RD)
+    n_rows, width = table_RD.shape
+    chosen = pick(
+        implementation,
+        n_rows=n_rows,
+        n_picks=indices_TP.shape[-1],
+        width=width,
+        dtype=table_RD.dtype,
+    )
+    return _gather_sum(chosen, dtype, a_TP, _clamp(indices_TP, n_rows), table_RD)
 
 
 def scatter_outer(
@@ -69,18 +89,14 @@ def scatter_outer(
     A row that nobody chose is exactly zero. Indices outside 0..n_rows-1 are clamped. The sum is
     fp32, or x's type where that is wider. `implementation=None` picks for the platform.
     """
-    indices_TP = _clamp(indices_TP, n_rows)
-    return _scatter_outer(_pick(implementation), n_rows, a_TP, indices_TP, x_TD)
-
-
-def _pick(implementation: Implementation | None) -> Implementation:
-    if implementation is None:
-        return "xla"
-    if implementation not in _MODULES:
-        raise ValueError(
-            f"implementation={implementation!r} is not one of {', '.join(get_args(Implementation))}"
-        )
-    return implementation
+    chosen = pick(
+        implementation,
+        n_rows=n_rows,
+        n_picks=indices_TP.shape[-1],
+        width=x_TD.shape[-1],
+        dtype=x_TD.dtype,
+    )
+    return _scatter_outer(chosen, n_rows, None, a_TP, _clamp(indices_TP, n_rows), x_TD)
 
 
 def _clamp(indices_TP: Array, n_rows: int) -> Array:
@@ -102,43 +118,55 @@ def _gather_dot_forward(impl, x_TD, indices_TP, table_RD):  # type: ignore[no-un
 
 def _gather_dot_backward(impl, residuals, dz_TP):  # type: ignore[no-untyped-def]
     x_TD, indices_TP, table_RD = residuals
-    dx_TD = _gather_sum(impl, dz_TP, indices_TP, table_RD)
-    dtable_RD = _scatter_outer(impl, table_RD.shape[0], dz_TP, indices_TP, x_TD)
-    return dx_TD.astype(x_TD.dtype), None, dtable_RD.astype(table_RD.dtype)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _gather_sum(impl: Implementation, a_TP: Array, indices_TP: Array, table_RD: Array) -> Array:
-    return _MODULES[impl].gather_sum(a_TP, indices_TP, table_RD)
-
-
-def _gather_sum_forward(impl, a_TP, indices_TP, table_RD):  # type: ignore[no-untyped-def]
-    return _gather_sum(impl, a_TP, indices_TP, table_RD), (a_TP, indices_TP, table_RD)
-
-
-def _gather_sum_backward(impl, residuals, dy_TD):  # type: ignore[no-untyped-def]
-    a_TP, indices_TP, table_RD = residuals
-    da_TP = _gather_dot(impl, dy_TD, indices_TP, table_RD)
-    dtable_RD = _scatter_outer(impl, table_RD.shape[0], a_TP, indices_TP, dy_TD)
-    return da_TP.astype(a_TP.dtype), None, dtable_RD.astype(table_RD.dtype)
+    dx_TD = _gather_sum(impl, x_TD.dtype, dz_TP, indices_TP, table_RD)
+    dtable_RD = _scatter_outer(impl, table_RD.shape[0], table_RD.dtype, dz_TP, indices_TP, x_TD)
+    return dx_TD, None, dtable_RD
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _scatter_outer(
-    impl: Implementation, n_rows: int, a_TP: Array, indices_TP: Array, x_TD: Array
+def _gather_sum(
+    impl: Implementation,
+    dtype: jnp.dtype | None,
+    a_TP: Array,
+    indices_TP: Array,
+    table_RD: Array,
 ) -> Array:
-    return _MODULES[impl].scatter_outer(a_TP, indices_TP, x_TD, n_rows)
+    return _MODULES[impl].gather_sum(a_TP, indices_TP, table_RD, dtype)
 
 
-def _scatter_outer_forward(impl, n_rows, a_TP, indices_TP, x_TD):  # type: ignore[no-untyped-def]
-    return _scatter_outer(impl, n_rows, a_TP, indices_TP, x_TD), (a_TP, indices_TP, x_TD)
+def _gather_sum_forward(impl, dtype, a_TP, indices_TP, table_RD):  # type: ignore[no-untyped-def]
+    return _gather_sum(impl, dtype, a_TP, indices_TP, table_RD), (a_TP, indices_TP, table_RD)
 
 
-def _scatter_outer_backward(impl, n_rows, residuals, dg_RD):  # type: ignore[no-untyped-def]
+def _gather_sum_backward(impl, dtype, residuals, dy_TD):  # type: ignore[no-untyped-def]
+    a_TP, indices_TP, table_RD = residuals
+    da_TP = _gather_dot(impl, dy_TD, indices_TP, table_RD)
+    dtable_RD = _scatter_outer(impl, table_RD.shape[0], table_RD.dtype, a_TP, indices_TP, dy_TD)
+    return da_TP.astype(a_TP.dtype), None, dtable_RD
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _scatter_outer(
+    impl: Implementation,
+    n_rows: int,
+    dtype: jnp.dtype | None,
+    a_TP: Array,
+    indices_TP: Array,
+    x_TD: Array,
+) -> Array:
+    return _MODULES[impl].scatter_outer(a_TP, indices_TP, x_TD, n_rows, dtype)
+
+
+def _scatter_outer_forward(impl, n_rows, dtype, a_TP, indices_TP, x_TD):  # type: ignore[no-untyped-def]
+    g_RD = _scatter_outer(impl, n_rows, dtype, a_TP, indices_TP, x_TD)
+    return g_RD, (a_TP, indices_TP, x_TD)
+
+
+def _scatter_outer_backward(impl, n_rows, dtype, residuals, dg_RD):  # type: ignore[no-untyped-def]
     a_TP, indices_TP, x_TD = residuals
     da_TP = _gather_dot(impl, x_TD, indices_TP, dg_RD)
-    dx_TD = _gather_sum(impl, a_TP, indices_TP, dg_RD)
-    return da_TP.astype(a_TP.dtype), None, dx_TD.astype(x_TD.dtype)
+    dx_TD = _gather_sum(impl, x_TD.dtype, a_TP, indices_TP, dg_RD)
+    return da_TP.astype(a_TP.dtype), None, dx_TD
 
 
 _gather_dot.defvjp(_gather_dot_forward, _gather_dot_backward)

@@ -20,12 +20,15 @@ def gather_dot(
 
 
 def gather_sum(
-    a_TP: Float[Array, "T P"], indices_TP: Int[Array, "T P"], table_RD: Float[Array, "R D"]
+    a_TP: Float[Array, "T P"],
+    indices_TP: Int[Array, "T P"],
+    table_RD: Float[Array, "R D"],
+    dtype: jnp.dtype | None = None,
 ) -> Float[Array, "T D"]:
     """y[t] = sum over p of a[t, p] * table[indices[t, p]]."""
-    return jnp.einsum(
-        "tp,tpd->td", a_TP, table_RD[indices_TP], preferred_element_type=sum_dtype(table_RD)
-    )
+    wide = sum_dtype(table_RD)
+    y_TD = jnp.einsum("tp,tpd->td", a_TP, table_RD[indices_TP], preferred_element_type=wide)
+    return y_TD.astype(dtype or wide)
 
 
 def scatter_outer(
@@ -33,8 +36,10 @@ def scatter_outer(
     indices_TP: Int[Array, "T P"],
     x_TD: Float[Array, "T D"],
     n_rows: int,
+    dtype: jnp.dtype | None = None,
 ) -> Float[Array, "{n_rows} D"]:
     """g[r] = sum over all (t, p) with indices[t, p] = r of a[t, p] * x[t]."""
-    dtype = sum_dtype(x_TD)
-    outer_TPD = a_TP[:, :, None].astype(dtype) * x_TD[:, None, :].astype(dtype)
-    return jnp.zeros((n_rows, x_TD.shape[-1]), dtype).at[indices_TP].add(outer_TPD)
+    wide = sum_dtype(x_TD)
+    outer_TPD = a_TP[:, :, None].astype(wide) * x_TD[:, None, :].astype(wide)
+    zeros_RD = jnp.zeros((n_rows, x_TD.shape[-1]), wide)
+    return zeros_RD.at[indices_TP].add(outer_TPD).astype(dtype or wide)

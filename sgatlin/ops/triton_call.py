@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that knows how Triton kernels are called from JAX, and where they can be.
+
+Triton and jax-triton are imported when a kernel is first called: they come with the extra `cuda`,
+and jax-triton cannot even be imported beside a jaxlib without CUDA.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array
+
+# Ampere: bf16 in registers and in its matrix units.
+OLDEST_CAPABILITY = (8, 0)
+
+
+def triton_call(
+    kernel: Any,
+    *inputs: Array | int,
+    out: Sequence[jax.ShapeDtypeStruct],
+    grid: tuple[int, ...],
+    constants: Mapping[str, int],
+    warps: int = 1,
+    zeroed: Sequence[int] = (),
+    updated: Mapping[int, int] | None = None,
+) -> list[Array]:
+    """What `kernel` writes to arrays of the shapes `out`, its last arguments but for `constants`.
+
+    `zeroed` outputs hold zeros before the kernel runs, `updated` ones, {input: output}, what an
+    input holds; the others hold anything.
+    """
+    import jax_triton
+
+    results: Sequence[Array] = jax_triton.triton_call(
+        *inputs,
+        kernel=kernel,
+        out_shape=list(out),
+        grid=grid,
+        num_warps=warps,
+        zeroed_outputs=tuple(zeroed),
+        input_output_aliases=dict(updated or {}),
+        **constants,
+    )
+    return list(results)
+
+
+@functools.cache
+def why_not() -> str | None:
+    """Why Triton kernels cannot run on this machine's default device; None if they can."""
+    if jax.default_backend() != "gpu":
+        return f"the device is no GPU but a {jax.default_backend().upper()}"
+    device = jax.devices()[0]
+    capability = str(getattr(device, "compute_capability", ""))
+    numbers = tuple(int(part) for part in capability.split(".") if part.isdecimal())
+    if "rocm" in device.client.platform_version.lower() or not numbers:
+        return f"the GPU is not NVIDIA's ({device.device_kind})"
+    if numbers < OLDEST_CAPABILITY:
+        return f"the GPU ({device.device_kind}) is older than Ampere"
+    for package in ("triton", "jax_triton"):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed: the extra `cuda` has it"
+    return None
+
+
+def power_of_two(n: int, *, least: int = 1, most: int = 1 << 30) -> int:
+    """The smallest power of two that is at least n, within bounds: sizes of Triton's blocks."""
+    return max(least, min(most, 1 << (max(1, n) - 1).bit_length()))
