@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sgatlin.arguments import parse
+from sgatlin.commands.bench import BenchDecode, BenchLayer, BenchStep
 from sgatlin.commands.data import ShowData, TrainTokenizer, VerifyData
 from sgatlin.commands.model import Cost, Eval, Generate
 from sgatlin.commands.prepare import (
@@ -38,6 +39,9 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "prepare slimpajama": PrepareSlimPajama,
     "prepare text": PrepareText,
     "tokenizer train": TrainTokenizer,
+    "bench layer": BenchLayer,
+    "bench step": BenchStep,
+    "bench decode": BenchDecode,
     "data verify": VerifyData,
     "data show": ShowData,
 }
