@@ -12,12 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.nn.attention import Cache
-from sgatlin.nn.transformer import TransformerConfig, abstract_model, bind
+from sgatlin.nn.transformer import TransformerConfig, bind, narrowed
+from sgatlin.ops.embedding import unembed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,10 @@ def generate(
     token i uses the key of (seed, i), so that the same seed gives the same text.
     """
     n_sequences, n_prompt = prompt_BP.shape
-    model = abstract_model(config)
+    model = bind(config, params)
     cache = model.empty_cache(n_sequences, n_prompt + max_tokens)
+    # Cast once, not for every token.
+    params = nnx.to_pure_dict(narrowed(nnx.state(model), config.compute_dtype))
     root = jax.random.key(seed)
     step = functools.partial(_next_tokens, config=config, sampling=sampling, n_ids=n_ids)
     tokens_B, cache = step(params, cache, jnp.asarray(prompt_BP), root, 0)
@@ -102,9 +106,12 @@ def _next_tokens(
     sampling: Sampling,
     n_ids: int | None,
 ) -> tuple[Int[Array, " B"], Any]:
-    output = bind(config, params)(tokens_BT, cache=cache)
+    model = bind(config, params)
+    output = model(tokens_BT, cache=cache, return_logits=False)
+    # Of a prompt only the last token's logits are wanted.
+    logits_BV = unembed(output.hidden[:, -1], model.embedding[...], config.unembedding_dtype)
     key = jax.random.fold_in(root, index)
-    return sample_token(output.logits[:, -1, :n_ids], key, sampling), output.cache
+    return sample_token(logits_BV[:, :n_ids], key, sampling), output.cache
 
 
 def stream_text(

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Token-weighted loss of a model on batches of windows.
 
-B batch, T time, V vocabulary. Losses are natural logarithms (nats) per predicted token.
+B batch, T time. Losses are natural logarithms (nats) per predicted token.
 """
 
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from sgatlin.input.windows import Batch
 from sgatlin.nn.transformer import TransformerConfig, bind
+from sgatlin.ops.cross_entropy import token_nats
 
 
 class EvalResult(NamedTuple):
@@ -47,14 +46,6 @@ class EvalResult(NamedTuple):
 EvalStep = Callable[..., Float[Array, " B"]]
 
 
-def token_nats(
-    logits_BTV: Float[Array, "*batch V"], targets_BT: Int[Array, "*batch"]
-) -> Float[Array, "*batch"]:
-    """-log p(target) of each position."""
-    chosen = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits_BTV, axis=-1) - chosen
-
-
 def make_eval_step(config: TransformerConfig) -> EvalStep:
     """The function that `evaluate` applies to each batch; jit it."""
 
@@ -65,8 +56,15 @@ def make_eval_step(config: TransformerConfig) -> EvalStep:
         weights_BT: Array,
         segments_BT: Array | None = None,
     ) -> Array:
-        logits_BTV = bind(config, params)(inputs_BT, segments_BT=segments_BT).logits
-        return (token_nats(logits_BTV, targets_BT) * weights_BT).sum(axis=-1)
+        model = bind(config, params)
+        output = model(inputs_BT, segments_BT=segments_BT, return_logits=False)
+        nats_T = token_nats(
+            output.hidden.reshape(-1, config.d_model),
+            model.embedding[...],
+            targets_BT.reshape(-1),
+            dtype=config.unembedding_dtype,
+        )
+        return (nats_T.reshape(weights_BT.shape) * weights_BT).sum(axis=-1)
 
     return eval_step
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from sgatlin.nn.norm import RMSNorm
 from sgatlin.nn.roles import Matrix
 from sgatlin.ops.dtypes import sum_dtype
+from sgatlin.ops.gpu import no_nvidia_gpu
 
 ROPE_BASE = 10_000.0
 
@@ -27,7 +28,10 @@ class Cache(NamedTuple):
 
 
 class Attention(nnx.Module):
-    """Multi-head causal attention; projections without bias, softmax in fp32."""
+    """Multi-head causal attention; projections without bias, softmax in fp32.
+
+    By cuDNN on NVIDIA GPUs, in half precision and without cache or segments; elsewhere by XLA.
+    """
 
     def __init__(self, d_model: int, d_head: int, *, rngs: nnx.Rngs):
         init = nnx.initializers.lecun_normal()
@@ -65,8 +69,22 @@ class Attention(nnx.Module):
             key_BSHA = jax.lax.dynamic_update_slice(cache.keys, key_BSHA, at)
             value_BSHA = jax.lax.dynamic_update_slice(cache.values, value_BSHA, at)
             cache = Cache(key_BSHA, value_BSHA, start + x_BTD.shape[1])
-        mixed_BTHA = causal_attention(query_BTHA, key_BSHA, value_BSHA, positions_T, segments_BT)
+        if cache is None and segments_BT is None and flash_attention_fits(query_BTHA):
+            mixed_BTHA = jax.nn.dot_product_attention(
+                query_BTHA, key_BSHA, value_BSHA, is_causal=True, implementation="cudnn"
+            )
+        else:
+            mixed_BTHA = causal_attention(
+                query_BTHA, key_BSHA, value_BSHA, positions_T, segments_BT
+            )
         return mixed_BTHA.reshape(x_BTD.shape) @ self.w_out[...].astype(x_BTD.dtype), cache
+
+
+def flash_attention_fits(query_BTHA: Float[Array, "B T H A"]) -> bool:
+    """Whether cuDNN's attention, which never stores (T, S) scores, can be used for these."""
+    width = query_BTHA.shape[-1]
+    fits = query_BTHA.dtype.name in ("bfloat16", "float16") and width <= 128 and width % 8 == 0
+    return fits and no_nvidia_gpu() is None
 
 
 def causal_attention(

@@ -198,9 +198,7 @@ def gated_neurons(
     x_TD = x.reshape(-1, d_model)
     z_TP = gather_dot(x_TD, rows_TP, w_in_RD, implementation=config.implementation)
     a_TP = gated_activation(z_TP, gates.scores.reshape(rows_TP.shape), config)
-    y_TD = gather_sum(
-        a_TP, rows_TP, w_out_RD, dtype=x.dtype, implementation=config.implementation
-    )
+    y_TD = gather_sum(a_TP, rows_TP, w_out_RD, dtype=x.dtype, implementation=config.implementation)
     return y_TD.reshape(x.shape)
 
 

@@ -21,12 +21,18 @@ from sgatlin.nn.attention import Attention, Cache
 from sgatlin.nn.feed_forward import FeedForwardConfig
 from sgatlin.nn.gates import GatedConfig, Gates, LayerOutput, choice_counts
 from sgatlin.nn.norm import RMSNorm
-from sgatlin.nn.roles import Embedding
+from sgatlin.nn.roles import Embedding, Expert, Matrix, Pool
 from sgatlin.nn.routing import router_health
 from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.ops.embedding import embed, unembed
+from sgatlin.ops.platform import platform
 
 Dtype = Literal["auto", "float32", "bfloat16"]
+LogitsDtype = Literal["float32", "compute"]
 Remat = Literal["none", "dots", "full"]
+
+MOST_UNROLLED = 16
+"""Deeper models are looped over where nobody says: compile time grows with what is unrolled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,12 +51,20 @@ class TransformerConfig:
     """The feed-forward layer of every block."""
     dtype: Dtype = "auto"
     """Computation type over fp32 parameters; auto: float32 on a CPU, bfloat16 elsewhere."""
+    logits_dtype: LogitsDtype = "float32"
+    """What the unembedding multiplies, in training, evaluation and generation alike: float32, or
+    numbers of the computation type (compute), which a GPU does twice as many of. Logits are sums in
+    fp32 either way, and so is the loss."""
     remat: Remat = "none"
     """Recomputed in the backward pass: nothing, all but matmul results (dots), or all (full)."""
+    unroll: int | None = None
+    """Layers that the loop over layers takes at a time. All at once spare the copies that a loop
+    makes of what it keeps for the backward pass, a fifth of a step on a GPU, and take longer to
+    compile. None: all on a GPU, up to 16; one elsewhere."""
 
     def __post_init__(self) -> None:
         require_at_least(1, vocab_size=self.vocab_size, n_layers=self.n_layers)
-        require_at_least(1, d_model=self.d_model, d_head=self.d_head)
+        require_at_least(1, d_model=self.d_model, d_head=self.d_head, unroll=self.unroll)
         if self.d_head % 2:
             raise UserError(f"d_head={self.d_head} must be even: rotary positions rotate halves")
         if self.d_model % self.d_head:
@@ -69,6 +83,18 @@ class TransformerConfig:
             return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
         return jnp.dtype(self.dtype)
 
+    @property
+    def layers_at_once(self) -> int:
+        """`unroll` with None resolved for the platform."""
+        if self.unroll is not None:
+            return min(self.unroll, self.n_layers)
+        return self.n_layers if platform() == "gpu" and self.n_layers <= MOST_UNROLLED else 1
+
+    @property
+    def unembedding_dtype(self) -> jnp.dtype:
+        """`logits_dtype` as a type."""
+        return self.compute_dtype if self.logits_dtype == "compute" else jnp.dtype("float32")
+
 
 class GateEdit(NamedTuple):
     """Gates to use instead of the routers' own, for every layer; where `replace` is true."""
@@ -81,8 +107,10 @@ class GateEdit(NamedTuple):
 class Output(NamedTuple):
     """What a forward pass returns."""
 
-    logits: Float[Array, "B T V"]
-    """fp32."""
+    logits: Float[Array, "B T V"] | None
+    """fp32; None if not asked for."""
+    hidden: Float[Array, "B T D"]
+    """What the logits are products of: the residual stream after the last block, normed; fp32."""
     gates: Gates | None
     """(L, B, T, C, K), if asked for and the layer has gates."""
     cache: Cache | None
@@ -138,6 +166,7 @@ class Transformer(nnx.Module):
         cache: Cache | None = None,
         edit: GateEdit | None = None,
         segments_BT: Int[Array, "B T"] | None = None,
+        return_logits: bool = True,
         return_gates: bool = False,
         return_health: bool = False,
     ) -> Output:
@@ -146,9 +175,11 @@ class Transformer(nnx.Module):
         With a `cache` of `empty_cache`, tokens continue those already in it. `edit` replaces gates
         (patching, steering); UserError if the feed-forward layer has none. With segments a token
         attends only to those of its own segment (document), as if each stood alone; ValueError if
-        there is a cache too.
+        there is a cache too. A loss needs no logits: `sgatlin.ops.cross_entropy` takes the hidden
+        states.
         """
         graph, layers = nnx.split(self.blocks)
+        layers = narrowed(layers, self.config.compute_dtype)
         gated = self.config.feed_forward
         if edit is not None and not isinstance(gated, GatedConfig):
             raise UserError(f"feed_forward is {gated.kind!r}, which has no gates to edit")
@@ -165,12 +196,18 @@ class Transformer(nnx.Module):
                 health = router_health(gates, counts)
             return x_BTD, (layer_cache, gates if return_gates else None, losses, health, counts)
 
-        x_BTD = self.embedding[...][tokens_BT]
+        x_BTD = embed(self.embedding[...], tokens_BT)
         x_BTD, (cache, gates, losses, health, counts) = jax.lax.scan(
-            rematerialised(layer, self.config.remat), x_BTD, (layers, cache, edit)
+            rematerialised(layer, self.config.remat),
+            x_BTD,
+            (layers, cache, edit),
+            unroll=self.config.layers_at_once,
         )
-        logits_BTV = self.norm(x_BTD) @ self.embedding[...].T
-        return Output(logits_BTV, gates, cache, losses, health, counts)
+        hidden_BTD, logits_BTV = self.norm(x_BTD), None
+        if return_logits:
+            dtype = self.config.unembedding_dtype
+            logits_BTV = unembed(hidden_BTD, self.embedding[...], dtype)
+        return Output(logits_BTV, hidden_BTD, gates, cache, losses, health, counts)
 
     def empty_cache(self, batch_size: int, max_length: int) -> Cache:
         """A cache for `batch_size` sequences of up to `max_length` positions."""
@@ -183,15 +220,33 @@ class Transformer(nnx.Module):
         )
 
 
+def narrowed(state: nnx.State[Any, Any], dtype: jnp.dtype) -> nnx.State[Any, Any]:
+    """`state` with its large weights in `dtype`: once a step, where layers would cast at each use.
+
+    Routers stay as they are, because a mixture's computes in fp32; so does all that is small.
+    """
+
+    def cast(_: Any, variable: nnx.Variable) -> nnx.Variable:
+        if not isinstance(variable, Matrix | Expert | Pool):
+            return variable
+        return variable.replace(variable[...].astype(dtype))
+
+    return nnx.map_state(cast, state)
+
+
 def rematerialised(layer: Callable, remat: Remat) -> Callable:
     """`layer` with what `remat` names recomputed in the backward pass instead of stored."""
-    if remat == "none":
-        return layer
-    policies = {
+    policies: dict[Remat, Callable[..., bool]] = {
+        "none": _all_but_reshapes,
         "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         "full": jax.checkpoint_policies.nothing_saveable,
     }
     return jax.checkpoint(layer, policy=policies[remat], prevent_cse=False)
+
+
+def _all_but_reshapes(primitive: Any, *_: Any, **__: Any) -> bool:
+    """A reshape costs nothing; a reshaped table that is stored is a copy of it, of every layer."""
+    return primitive.name != "reshape"
 
 
 def init_params(config: TransformerConfig, seed: int) -> dict[str, Any]:

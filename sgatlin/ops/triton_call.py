@@ -13,8 +13,7 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
-# Ampere: bf16 in registers and in its matrix units.
-OLDEST_CAPABILITY = (8, 0)
+from sgatlin.ops.gpu import no_nvidia_gpu
 
 
 def triton_call(
@@ -50,15 +49,8 @@ def triton_call(
 @functools.cache
 def why_not() -> str | None:
     """Why Triton kernels cannot run on this machine's default device; None if they can."""
-    if jax.default_backend() != "gpu":
-        return f"the device is no GPU but a {jax.default_backend().upper()}"
-    device = jax.devices()[0]
-    capability = str(getattr(device, "compute_capability", ""))
-    numbers = tuple(int(part) for part in capability.split(".") if part.isdecimal())
-    if "rocm" in device.client.platform_version.lower() or not numbers:
-        return f"the GPU is not NVIDIA's ({device.device_kind})"
-    if numbers < OLDEST_CAPABILITY:
-        return f"the GPU ({device.device_kind}) is older than Ampere"
+    if reason := no_nvidia_gpu():
+        return reason
     for package in ("triton", "jax_triton"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed: the extra `cuda` has it"

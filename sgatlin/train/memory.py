@@ -16,9 +16,9 @@ a model of what XLA stores:
 - The step's results are written over the donated state.
 - On a CPU, half-precision values take four bytes: XLA widens them.
 
-Mostly within a tenth of XLA's own plan where the logits, the gradients or what layers keep is most
-of it (within 4 % on an H200); from 40 % below to a third above where the workspace of one layer is,
-as with full recomputation and long windows, or in very small models.
+Mostly within a tenth of XLA's own plan where the gradients or what layers keep is most of it; from
+40 % below to a third above where the workspace of one layer is, as with full recomputation, or in
+very small models.
 """
 
 import dataclasses
@@ -35,6 +35,7 @@ from jax.interpreters import partial_eval
 
 from sgatlin.config import Config
 from sgatlin.nn.transformer import Dtype
+from sgatlin.ops.platform import traced_for
 from sgatlin.train.step import abstract_inputs, abstract_state, make_train_step
 
 _REDUCTIONS = set("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or".split())
@@ -79,14 +80,16 @@ Platform = Literal["cpu", "gpu", "tpu"]
 def training_memory(config: Config, platform: Platform | None = None) -> Memory:
     """The memory of `make_train_step(config)`, jitted with its state donated.
 
-    On `platform`, which decides what a computation type of `auto` is; None for this machine's.
+    On `platform`, which decides what a computation type of `auto` is, and how many tokens the loss
+    takes at once; None for this machine's.
     """
     on_cpu = (platform or jax.default_backend()) == "cpu"
     if config.model.dtype == "auto":
         dtype: Dtype = "float32" if on_cpu else "bfloat16"
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, dtype=dtype))
     state = abstract_state(config)
-    step = jax.make_jaxpr(make_train_step(config))(state, abstract_inputs(config)).jaxpr
+    with traced_for(platform):
+        step = jax.make_jaxpr(make_train_step(config))(state, abstract_inputs(config)).jaxpr
     step, _ = partial_eval.dce_jaxpr(step, [True] * len(step.outvars), instantiate=True)
 
     parameters, optimizer = _tree_bytes(state.params), _tree_bytes(state.optimizer)

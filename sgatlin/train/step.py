@@ -14,10 +14,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from sgatlin.config import Config
-from sgatlin.eval.loss import token_nats
 from sgatlin.nn.feed_forward import SelfBalancing
 from sgatlin.nn.roles import role_tree
 from sgatlin.nn.transformer import abstract_model, bind, init_params
+from sgatlin.ops.cross_entropy import weighted_nats
 from sgatlin.train.optimizer import make_optimizer
 from sgatlin.train.usage import Usage, add_step, initial_usage
 
@@ -147,9 +147,17 @@ class _Seen(NamedTuple):
 
 def _loss(params: Any, batch: StepInputs, n_tokens: Array, config: Config) -> tuple[Array, _Seen]:
     model = bind(config.model, params)
-    output = model(batch.inputs_BT, segments_BT=batch.segments_BT, return_health=True)
-    nats_BT = token_nats(output.logits, batch.targets_BT) * batch.weights_BT
-    loss = nats_BT.sum() / n_tokens
+    output = model(
+        batch.inputs_BT, segments_BT=batch.segments_BT, return_logits=False, return_health=True
+    )
+    total_nats = weighted_nats(
+        output.hidden.reshape(-1, config.model.d_model),
+        model.embedding[...],
+        batch.targets_BT.reshape(-1),
+        batch.weights_BT.reshape(-1),
+        dtype=config.model.unembedding_dtype,
+    )
+    loss = total_nats / n_tokens
     # Each part's own terms are means over its tokens.
     losses = {name: value / config.train.accumulate for name, value in output.losses.items()}
     total = loss + sum(value.sum() for value in losses.values())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step, token_nats
+from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step
 from sgatlin.input.windows import Batch
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import TransformerConfig, abstract_model, bind
@@ -32,20 +32,6 @@ BATCHES = [
     batch_of([[0, 1, 2], [3, 3, 1]], [[1, 2, 3], [3, 1, 0]], [[1, 1, 1], [1, 1, 1]]),
     batch_of([[2, 2, 0], [0, 0, 0]], [[2, 3, 3], [3, 3, 3]], [[1, 0, 0], [0, 0, 0]]),
 ]
-
-
-def test_token_nats_are_minus_log_softmax():
-    logits = np.random.default_rng(0).normal(size=(2, 3, 4))
-    targets = np.array([[0, 3, 1], [2, 2, 0]])
-    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    expected = [[-math.log(p[b, t, targets[b, t]]) for t in range(3)] for b in range(2)]
-    found = token_nats(jnp.float32(logits), jnp.array(targets))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-def test_token_nats_of_large_logits_are_finite():
-    found = token_nats(jnp.float32([[1000, 0], [1000, 0]]), jnp.array([0, 1]))
-    assert found.tolist() == [0, 1000]
 
 
 def test_evaluate_weighs_tokens_not_batches():

@@ -14,7 +14,6 @@ import pytest
 from flax import nnx
 
 from sgatlin.errors import UserError
-from sgatlin.eval.loss import token_nats
 from sgatlin.nn.gates import Gates, choice_counts
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
 from sgatlin.nn.moe import MoeConfig
@@ -32,6 +31,7 @@ from sgatlin.nn.transformer import (
 )
 
 B, T, V, L = 2, 6, 13, 2
+QUICK = {"xla_backend_optimization_level": 0}
 SGATLIN = SgatlinConfig(n_channels=2, n_neurons=9, top_k=2, d_key=4)
 CONFIG = TransformerConfig(vocab_size=V, d_model=8, n_layers=L, d_head=4, feed_forward=SGATLIN)
 
@@ -123,13 +123,13 @@ def test_remat_recomputes_and_changes_nothing():
         config = dataclasses.replace(small, remat=remat)
 
         def loss(params, config=config):
-            return token_nats(bind(config, params)(tokens_BT).logits, tokens_BT).mean()
+            log_p_BTV = jax.nn.log_softmax(bind(config, params)(tokens_BT).logits)
+            return -jnp.take_along_axis(log_p_BTV, tokens_BT[..., None], axis=-1).mean()
 
         program = jax.jit(jax.value_and_grad(loss)).trace(params)
         products[remat] = str(program.jaxpr).count("dot_general[")
         # Compiling is what takes time here.
-        quick = {"xla_backend_optimization_level": 0}
-        results[remat] = program.lower().compile(quick)(params)
+        results[remat] = program.lower().compile(QUICK)(params)
     assert products["none"] < products["dots"] < products["full"]
     for remat in ("dots", "full"):
         jax.tree.map(
@@ -157,6 +157,20 @@ def test_scanning_equals_one_block_after_another():
     output = forward(CONFIG, params, tokens_BT)
     np.testing.assert_allclose(output.logits, logits_BTV, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(output.gates.indices, indices)
+
+
+@pytest.mark.parametrize("unroll", [2, 3])
+def test_unrolled_layers_are_the_same_layers(unroll):
+    def run(unroll):
+        config = dataclasses.replace(CONFIG, n_layers=3, unroll=unroll)
+        params, tokens_BT = draw(config)
+        program = jax.jit(lambda p, t: bind(config, p)(t, return_gates=True))
+        return program.lower(params, tokens_BT).as_text(), program(params, tokens_BT)
+
+    (_, looped), (text, unrolled) = run(1), run(unroll)
+    assert ("stablehlo.while" in text) == (unroll < 3)
+    np.testing.assert_array_equal(unrolled.gates.indices, looped.gates.indices)
+    np.testing.assert_allclose(unrolled.logits, looped.logits, rtol=1e-5, atol=1e-6)
 
 
 def test_health_is_that_of_each_layers_gates():
@@ -227,6 +241,33 @@ def test_gates_and_health_come_when_asked_for():
     assert output.logits.shape == (B, T, V)
     for output in (shapes(SGATLIN), shapes(MlpConfig(d_hidden=6), **both)):
         assert (output.gates, output.health, output.cache) == (None, {}, None)
+
+
+def test_logits_come_unless_not_asked_for_and_are_products_of_the_hidden_states():
+    params, tokens_BT = draw(CONFIG)
+    output = forward(CONFIG, params, tokens_BT)
+    products = np.float64(output.hidden) @ np.float64(params["embedding"]).T
+    np.testing.assert_allclose(output.logits, products, rtol=1e-4, atol=1e-4)
+    hidden_only = jax.jit(lambda p, t: bind(CONFIG, p)(t, return_logits=False))
+    without = hidden_only(params, tokens_BT)
+    assert without.logits is None
+    np.testing.assert_allclose(without.hidden, output.hidden, rtol=1e-5, atol=1e-6)
+
+
+def test_logits_may_be_products_of_narrow_numbers():
+    config = dataclasses.replace(CONFIG, dtype="bfloat16")
+    params, tokens_BT = draw(config)
+    hidden_BTD = np.asarray(forward(config, params, tokens_BT).hidden)
+
+    def error(logits_dtype) -> float:
+        changed = dataclasses.replace(config, logits_dtype=logits_dtype)
+        output = forward(changed, params, tokens_BT)
+        assert output.logits.dtype == output.hidden.dtype == jnp.float32
+        products = np.float64(hidden_BTD) @ np.float64(params["embedding"]).T
+        return np.linalg.norm(output.logits - products) / np.linalg.norm(products)
+
+    assert error("float32") < 1e-5
+    assert 1e-4 < error("compute") < 1e-2
 
 
 def test_in_bf16_logits_and_scores_are_fp32():

@@ -183,6 +183,14 @@ def test_a_platform_decides_the_type_and_how_wide_it_is():
     assert 0.5 < activations[0] / activations[1] < 0.95
 
 
+def test_a_platform_decides_how_many_logits_there_are_at_once():
+    """8,192 tokens of 32,768 ids: on a GPU half of the 2**28 logits, on a CPU 256 tokens'."""
+    config = large(vocab_size=2**15, batch_size=16)
+    on_gpu, on_cpu = (training_memory(config, name).activations for name in ("gpu", "cpu"))
+    # One chunk of logits and its gradient.
+    assert 4 * 2**27 < on_gpu - on_cpu < 2 * 4 * 2**27
+
+
 def test_huge_models_are_only_traced():
     config = large(d_model=1024, n_layers=16, vocab_size=50_000, batch_size=64, seq_len=2048)
     assert training_memory(config).total > 2**36

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from sgatlin.config import Config
-from sgatlin.eval.loss import token_nats
+from sgatlin.eval.loss import make_eval_step
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import bind
 from sgatlin.train.schedules import ConstantSchedule
@@ -70,6 +70,17 @@ def test_loss_is_the_mean_over_tokens_before_the_update(config, batch, stepped):
     assert metrics["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
 
 
+@pytest.mark.parametrize("logits_dtype", ["float32", "compute"])
+def test_training_and_evaluation_agree_on_the_loss(config, batch, stepped, logits_dtype):
+    before, *_ = stepped
+    model = dataclasses.replace(config.model, logits_dtype=logits_dtype, dtype="bfloat16")
+    _, metrics = take_step(dataclasses.replace(config, model=model), before, batch)
+    eval_step = jax.jit(make_eval_step(model), compiler_options=QUICK_TO_COMPILE)
+    nats_B = eval_step(before.params, batch.inputs_BT, batch.targets_BT, batch.weights_BT)
+    assert metrics["loss"] == pytest.approx(float(nats_B.sum()) / sum(LENGTHS), rel=1e-5)
+    assert np.asarray(nats_B > 0).tolist() == [length > 0 for length in LENGTHS]
+
+
 def test_metrics_and_state_of_a_step(config, batch, stepped):
     _, after, metrics = stepped
     assert int(after.step) == 1
@@ -105,7 +116,8 @@ def test_segments_are_split_with_the_batch(config, batch, stepped):
     before, _, metrics = stepped
     segments_BT = jnp.broadcast_to(jnp.arange(16), (4, 16))
     alone = bind(config.model, before.params)(batch.inputs_BT.reshape(-1, 1)).logits
-    nats_BT = token_nats(alone[:, 0], batch.targets_BT.reshape(-1)).reshape(4, 16)
+    log_p = jax.nn.log_softmax(alone[:, 0]).reshape(4, 16, -1)
+    nats_BT = -jnp.take_along_axis(log_p, batch.targets_BT[..., None], axis=-1)[..., 0]
     expected = (nats_BT * batch.weights_BT).sum() / batch.weights_BT.sum()
     assert abs(expected - metrics["loss"]) > 1e-3
     for parts in (1, 4):
