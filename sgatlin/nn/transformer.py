@@ -54,7 +54,7 @@ class TransformerConfig:
     logits_dtype: LogitsDtype = "float32"
     """What the unembedding multiplies, in training, evaluation and generation alike: float32, or
     numbers of the computation type (compute), which a GPU does twice as many of. Logits are sums in
-    fp32 either way, and so is the loss."""
+    fp32 either way, and so is the loss; its gradient is computed in the computation type."""
     remat: Remat = "none"
     """Recomputed in the backward pass: nothing, all but matmul results (dots), or all (full)."""
     unroll: int | None = None

@@ -156,6 +156,7 @@ def _loss(params: Any, batch: StepInputs, n_tokens: Array, config: Config) -> tu
         batch.targets_BT.reshape(-1),
         batch.weights_BT.reshape(-1),
         dtype=config.model.unembedding_dtype,
+        gradient_dtype=config.model.compute_dtype,
     )
     loss = total_nats / n_tokens
     # Each part's own terms are means over its tokens.

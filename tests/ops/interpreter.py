@@ -95,7 +95,8 @@ def interpreted(monkeypatch):
     module.triton_call = interpreted_call
     monkeypatch.setitem(sys.modules, "jax_triton", module)
     monkeypatch.setattr(triton_call, "why_not", lambda: None)
-    monkeypatch.setattr("sgatlin.ops.product_topk.api.why_not", lambda: None)
+    for api in ("product_topk", "cross_entropy"):
+        monkeypatch.setattr(f"sgatlin.ops.{api}.api.why_not", lambda: None)
     choose._best.cache_clear()
     yield
     choose._best.cache_clear()

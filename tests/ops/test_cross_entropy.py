@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from sgatlin.ops import cross_entropy
+from sgatlin.ops.cross_entropy import api as cross_entropy
 from sgatlin.ops.cross_entropy import token_nats, weighted_nats
 from sgatlin.ops.platform import traced_for
+from tests.ops.interpreter import interpreted  # noqa: F401 (a fixture)
 
 D = 6
 BFLOAT16 = jnp.dtype("bfloat16")
@@ -92,6 +93,23 @@ def test_values_and_gradients_equal_float64(monkeypatch, n_tokens, n_ids, chunk_
     np.testing.assert_allclose(nats_T, expected["nats"], rtol=1e-5, atol=1e-6)
     only_loss = jax.jit(weighted_nats)(*given, drawn["weights"])
     np.testing.assert_allclose(only_loss, expected["loss"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(("n_tokens", "n_ids"), [(5, 13), (3, 4100), (2, 1)])
+def test_the_gpus_kernel_does_the_same(n_tokens, n_ids):
+    drawn = draw(n_tokens, n_ids)
+    expected = in_float64(drawn)
+    for name, ours in jax.jit(loss_and_gradients.__wrapped__)(drawn).items():
+        np.testing.assert_allclose(ours, expected[name], rtol=1e-5, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_the_gpus_kernel_tells_what_is_wrong():
+    drawn = draw(4, 13)
+    for name, value in (("targets", 13), ("targets", -1), ("hidden", np.nan)):
+        wrong = drawn | {name: drawn[name].at[1].set(value)}
+        assert np.isnan(jax.jit(loss_and_gradients.__wrapped__)(wrong)["loss"])
 
 
 def test_token_nats_can_be_differentiated(monkeypatch):
@@ -215,3 +233,15 @@ def test_chunks_of_a_platform(name, n_tokens, n_ids, chunks):
     with traced_for(name):
         (split,) = jax.eval_shape(partial(cross_entropy._chunks, n_ids), targets_T)
     assert split.shape == chunks
+
+
+def test_the_gradients_operands_may_be_narrower_than_the_logits():
+    drawn = draw(64, 40)
+    at = (drawn["hidden"], drawn["embedding"], drawn["weights"])
+    loss = jax.jit(jax.value_and_grad(loss_of(drawn["targets"], gradient_dtype=BFLOAT16), (0, 1)))
+    value, gradients = loss(*at)
+    expected = in_float64(drawn)
+    np.testing.assert_allclose(value, expected["loss"], rtol=1e-6)
+    for name, ours in zip(("hidden", "embedding"), gradients, strict=True):
+        error = np.linalg.norm(ours - expected[name]) / np.linalg.norm(expected[name])
+        assert 1e-4 < error < 5e-3

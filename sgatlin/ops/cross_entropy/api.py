@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of a tied unembedding, in chunks of tokens: (T, V) is never held at once.
+"""`weighted_nats`, for training, and `token_nats`, for evaluation.
 
     nats[t] = log(sum over v of exp(logits[t, v])) - logits[t, targets[t]],
     logits = hidden @ embedding.T
@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.embedding import unembed
 from sgatlin.ops.platform import platform
+from sgatlin.ops.triton_call import power_of_two, triton_call, why_not
 
 # Logits of a chunk, and least tokens. On two cores chunks of 512 tokens are as fast as all at once
 # for 2,048 ids, and 256 tokens the fastest for 8,192, by a fifth; fewer make slow matmuls.
@@ -40,14 +41,17 @@ def weighted_nats(
     weights_T: Float[Array, " T"],
     *,
     dtype: jnp.dtype | None = None,
+    gradient_dtype: jnp.dtype | None = None,
 ) -> Float[Array, ""]:
     """Sum over t of weights[t] * -log p(targets[t]), in fp32 or hidden's wider type.
 
-    `dtype` is what the operands of the three matmuls are rounded to, None for that of the sums;
-    logits, softmax and sums are fp32 or wider either way. A target outside 0..V-1 makes it NaN.
+    `dtype` is what the operands of the logits' matmul are rounded to, None for that of the sums;
+    `gradient_dtype` likewise for the gradient's two, None for `dtype`. Logits, softmax and sums are
+    fp32 or wider either way. A target outside 0..V-1 makes it NaN.
     """
     dtype = sum_dtype(hidden_TD) if dtype is None else dtype
-    return _weighted_nats(dtype, hidden_TD, embedding_VD, targets_T, weights_T)
+    dtypes = dtype, dtype if gradient_dtype is None else gradient_dtype
+    return _weighted_nats(dtypes, hidden_TD, embedding_VD, targets_T, weights_T)
 
 
 def token_nats(
@@ -80,27 +84,31 @@ def _token_nats(dtype: jnp.dtype, hidden_TD: Array, embedding_VD: Array, targets
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _weighted_nats(
-    dtype: jnp.dtype, hidden_TD: Array, embedding_VD: Array, targets_T: Array, weights_T: Array
+    dtypes: tuple[jnp.dtype, jnp.dtype],
+    hidden_TD: Array,
+    embedding_VD: Array,
+    targets_T: Array,
+    weights_T: Array,
 ) -> Array:
-    return jnp.sum(weights_T * _token_nats(dtype, hidden_TD, embedding_VD, targets_T))
+    return jnp.sum(weights_T * _token_nats(dtypes[0], hidden_TD, embedding_VD, targets_T))
 
 
 def _weighted_nats_forward(  # type: ignore[no-untyped-def]
-    dtype, hidden_TD, embedding_VD, targets_T, weights_T
+    dtypes, hidden_TD, embedding_VD, targets_T, weights_T
 ):
     n_tokens, n_ids = len(hidden_TD), len(embedding_VD)
-    wide = sum_dtype(hidden_TD)
-    rows_VD = _aligned(embedding_VD).astype(dtype)
+    wide, (dtype, gradient_dtype) = sum_dtype(hidden_TD), dtypes
+    rows_VD = _aligned(embedding_VD)
+    narrow_VD, rows_VD = rows_VD.astype(gradient_dtype), rows_VD.astype(dtype)
 
     def chunk(dembedding_VD: Array, part: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
         hidden_tD, targets_t, weights_t = part
-        hidden_tD = hidden_tD.astype(dtype)
-        logits_tV = _logits(hidden_tD, rows_VD, n_ids)
-        nats_t, p_tV = _nats(logits_tV, targets_t, n_ids)
-        is_target_tV = targets_t[:, None] == jnp.arange(len(rows_VD))
-        dlogits_tV = (weights_t[:, None] * (p_tV - is_target_tV)).astype(dtype)
-        dhidden_tD = jnp.matmul(dlogits_tV, rows_VD, preferred_element_type=wide)
-        dembedding_VD += jnp.matmul(dlogits_tV.T, hidden_tD, preferred_element_type=wide)
+        logits_tV = _logits(hidden_tD.astype(dtype), rows_VD, n_ids)
+        nats_t, slopes_tV = _nats_and_slopes(logits_tV, targets_t, weights_t, n_ids, gradient_dtype)
+        dhidden_tD = jnp.matmul(slopes_tV, narrow_VD, preferred_element_type=wide)
+        dembedding_VD += jnp.matmul(
+            slopes_tV.T, hidden_tD.astype(gradient_dtype), preferred_element_type=wide
+        )
         return dembedding_VD, (nats_t, dhidden_tD.astype(hidden_TD.dtype))
 
     chunks = _chunks(n_ids, hidden_TD, targets_T, weights_T)
@@ -112,7 +120,7 @@ def _weighted_nats_forward(  # type: ignore[no-untyped-def]
     return jnp.sum(weights_T * nats_T), (dhidden_TD, dembedding_VD, nats_T.astype(weights_T.dtype))
 
 
-def _weighted_nats_backward(dtype, gradients, slope):  # type: ignore[no-untyped-def]
+def _weighted_nats_backward(dtypes, gradients, slope):  # type: ignore[no-untyped-def]
     dhidden_TD, dembedding_VD, dweights_T = (
         (slope * gradient).astype(gradient.dtype) for gradient in gradients
     )
@@ -120,6 +128,42 @@ def _weighted_nats_backward(dtype, gradients, slope):  # type: ignore[no-untyped
 
 
 _weighted_nats.defvjp(_weighted_nats_forward, _weighted_nats_backward)
+
+
+def _nats_and_slopes(
+    logits_tV: Array, targets_t: Array, weights_t: Array, n_ids: int, dtype: jnp.dtype
+) -> tuple[Array, Array]:
+    """-log p of the targets, and the gradient of their weighted sum in `dtype`."""
+    if why_not() is None and logits_tV.dtype == weights_t.dtype == jnp.float32:
+        return _by_triton(logits_tV, targets_t, weights_t, n_ids, dtype)
+    nats_t, p_tV = _nats(logits_tV, targets_t, n_ids)
+    is_target_tV = targets_t[:, None] == jnp.arange(logits_tV.shape[-1])
+    return nats_t, (weights_t[:, None] * (p_tV - is_target_tV)).astype(dtype)
+
+
+def _by_triton(
+    logits_tV: Array, targets_t: Array, weights_t: Array, n_ids: int, dtype: jnp.dtype
+) -> tuple[Array, Array]:
+    from sgatlin.ops.cross_entropy import triton_kernels
+
+    nats_t, slopes_tV = triton_call(
+        triton_kernels.nats_and_slopes,
+        logits_tV,
+        targets_t,
+        weights_t,
+        n_ids,
+        out=[
+            jax.ShapeDtypeStruct(targets_t.shape, jnp.float32),
+            jax.ShapeDtypeStruct(logits_tV.shape, dtype),
+        ],
+        grid=(len(targets_t),),
+        warps=8,
+        constants={
+            "V": logits_tV.shape[-1],
+            "BLOCK": power_of_two(logits_tV.shape[-1], most=4096),
+        },
+    )
+    return nats_t, slopes_tV
 
 
 def _logits(hidden_tD: Array, rows_VD: Array, n_ids: int) -> Array:
@@ -155,7 +199,9 @@ def _chunks(n_ids: int, *arrays_T: Array) -> tuple[Array, ...]:
 
 
 def _aligned(embedding_VD: Array) -> Array:
-    return _filled_up(embedding_VD, _up_to_multiple(len(embedding_VD)))
+    rows_VD = _filled_up(embedding_VD, _up_to_multiple(len(embedding_VD)))
+    # XLA would rather fill up the logits, chunk by chunk.
+    return jax.lax.optimization_barrier(rows_VD)
 
 
 def _up_to_multiple(n: int) -> int:
