@@ -28,7 +28,7 @@ test-slow: $(BOOTSTRAP) ## run the slow tests and those that start several proce
 	$(UV) run pytest -m "(slow or multiprocess) and not gpu" $(ARGS)
 
 test-gpu: $(BOOTSTRAP) ## run the tests that need an NVIDIA GPU, on Python 3.12 or later
-	XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_PLATFORMS=cuda $(UV) run --extra cuda pytest -m gpu $(ARGS)
+	XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_PLATFORMS=cuda $(UV) run --extra cuda pytest -m gpu --dist=load $(ARGS)
 
 test-jax011: JAX := 0.11.2
 test-jax012: JAX := 0.12.*

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU's kernels equal the fp32 reference, values and every gradient, on many shapes.
+"""The GPU's kernels equal the reference in fp64, values and every gradient, on many shapes.
 
-    JAX_PLATFORMS=cuda python -m pytest -m gpu tests/gpu
+    make test-gpu
 
 T tokens, P rows chosen by each, R rows of the table, D width, M sub-keys of each half, K chosen,
 C channels, Q width of queries.
 """
 
 import itertools
+import re
 from functools import partial
 
 import jax
@@ -85,9 +86,12 @@ def test_values_and_gradients_equal_the_reference(shape, dtype):
         table = jnp.asarray(rng.standard_normal((n_rows, width), np.float32), dtype)
         indices = jnp.asarray(draw(rng, (n_tokens, n_picks), n_rows), jnp.int32)
         ours = ours_of(x, a, table, indices)
-        with jax.default_matmul_precision("highest"):
-            wide = [array.astype(jnp.float32) for array in (x, a, table)]
-            expected = expected_of(*wide, indices)
+        # In fp64: fp32 sums of half a million terms, one after another, are not good to 1e-5.
+        with jax.enable_x64(True):
+            wide = [array.astype(jnp.float64) for array in (x, a, table)]
+            expected = jax.tree.map(
+                lambda leaf: leaf.astype(jnp.float32), expected_of(*wide, indices)
+            )
         bound = 1e-5 if dtype == "float32" else 5e-3
         for (path, o), e in zip(
             jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(expected), strict=True
@@ -117,8 +121,7 @@ def test_both_tables_gradients_share_one_sort():
         return jnp.sum(neurons.gather_sum(z * a, indices, w_out, implementation="triton") ** 2)
 
     text = jax.jit(jax.grad(layer, (0, 1))).lower(table, table).compile().as_text()
-    sorts = [line for line in text.splitlines() if "sort" in line and "custom-call(" in line]
-    assert len(sorts) <= 1, sorts
+    assert len(re.findall(r'custom_call_target="[^"]*sort', text)) == 1
 
 
 @pytest.mark.parametrize(
