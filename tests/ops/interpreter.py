@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from sgatlin.ops import triton_call
-from sgatlin.ops.neurons import choose
 
 TYPES = {
     "bfloat16": "bf16",
@@ -97,6 +96,3 @@ def interpreted(monkeypatch):
     monkeypatch.setattr(triton_call, "why_not", lambda: None)
     for api in ("product_topk", "cross_entropy"):
         monkeypatch.setattr(f"sgatlin.ops.{api}.api.why_not", lambda: None)
-    choose._best.cache_clear()
-    yield
-    choose._best.cache_clear()

@@ -28,38 +28,40 @@ def pick(
     n_picks: int,
     width: int,
     dtype: jnp.dtype,
+    tell: bool = False,
 ) -> Implementation:
     """The implementation that is asked for, or what suits the default device and the shapes.
+
+    With `tell` its own choice is logged, once for each.
 
     Raises:
       UserError: for one that there is not, or that cannot run here.
     """
+    name = jnp.dtype(dtype).name
     if implementation is None:
-        return _best(jax.default_backend(), n_rows, n_picks, width, jnp.dtype(dtype).name)
+        chosen, reason = _best(jax.default_backend(), n_rows, n_picks, width, name)
+        if tell:
+            _tell(f"neurons by {chosen} ({reason}): {n_rows:,} rows of {width}, {n_picks} a token")
+        return chosen
     require_one_of(get_args(Implementation), implementation=implementation)
-    if implementation == "triton" and (reason := _no_triton(width, jnp.dtype(dtype).name)):
-        raise UserError(f"implementation='triton' cannot be used: {reason}; None picks what can")
+    if implementation == "triton" and (problem := _no_triton(width, name)):
+        raise UserError(f"implementation='triton' cannot be used: {problem}; None picks what can")
     return implementation
 
 
-@functools.cache
-def _best(platform: str, n_rows: int, n_picks: int, width: int, dtype: str) -> Implementation:
-    # Cached, so that what it logs is said once.
-    chosen: Implementation = "xla"
-    reason = _no_triton(width, dtype)
+def _best(
+    platform: str, n_rows: int, n_picks: int, width: int, dtype: str
+) -> tuple[Implementation, str]:
+    """The choice, and why."""
     if n_rows <= DENSE_ROWS.get(platform, 0) * n_picks:
-        chosen, reason = "dense", f"{n_rows:,} rows are few for {n_picks} picks"
-    elif reason is None:
-        chosen, reason = "triton", jax.devices()[0].device_kind
-    logging.getLogger("sgatlin").info(
-        "neurons by %s (%s), %s rows of %d, %d a token",
-        chosen,
-        reason,
-        f"{n_rows:,}",
-        width,
-        n_picks,
-    )
-    return chosen
+        return "dense", "the table is small"
+    reason = _no_triton(width, dtype)
+    return ("triton", jax.devices()[0].device_kind) if reason is None else ("xla", reason)
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    logging.getLogger("sgatlin").info(line)
 
 
 def _no_triton(width: int, dtype: str) -> str | None:
