@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from sgatlin.nn.norm import RMSNorm
 from sgatlin.nn.roles import Matrix
+from sgatlin.ops.attention import flash_attention, flash_attention_fits
 from sgatlin.ops.dtypes import sum_dtype
-from sgatlin.ops.gpu import no_nvidia_gpu
 
 ROPE_BASE = 10_000.0
 
@@ -70,21 +70,12 @@ class Attention(nnx.Module):
             value_BSHA = jax.lax.dynamic_update_slice(cache.values, value_BSHA, at)
             cache = Cache(key_BSHA, value_BSHA, start + x_BTD.shape[1])
         if cache is None and segments_BT is None and flash_attention_fits(query_BTHA):
-            mixed_BTHA = jax.nn.dot_product_attention(
-                query_BTHA, key_BSHA, value_BSHA, is_causal=True, implementation="cudnn"
-            )
+            mixed_BTHA = flash_attention(query_BTHA, key_BSHA, value_BSHA)
         else:
             mixed_BTHA = causal_attention(
                 query_BTHA, key_BSHA, value_BSHA, positions_T, segments_BT
             )
         return mixed_BTHA.reshape(x_BTD.shape) @ self.w_out[...].astype(x_BTD.dtype), cache
-
-
-def flash_attention_fits(query_BTHA: Float[Array, "B T H A"]) -> bool:
-    """Whether cuDNN's attention, which never stores (T, S) scores, can be used for these."""
-    width = query_BTHA.shape[-1]
-    fits = query_BTHA.dtype.name in ("bfloat16", "float16") and width <= 128 and width % 8 == 0
-    return fits and no_nvidia_gpu() is None
 
 
 def causal_attention(

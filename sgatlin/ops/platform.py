@@ -23,3 +23,8 @@ def traced_for(name: str | None) -> Iterator[None]:
         yield
     finally:
         _other.reset(token)
+
+
+def only_traced() -> bool:
+    """Whether programs are traced for another platform than the default: they are never run."""
+    return _other.get() not in (None, jax.default_backend())

@@ -80,8 +80,8 @@ Platform = Literal["cpu", "gpu", "tpu"]
 def training_memory(config: Config, platform: Platform | None = None) -> Memory:
     """The memory of `make_train_step(config)`, jitted with its state donated.
 
-    On `platform`, which decides what a computation type of `auto` is, and how many tokens the loss
-    takes at once; None for this machine's.
+    On `platform`, which decides what a computation type of `auto` is, which kernels there are and
+    how many tokens the loss takes at once; None for this machine's.
     """
     on_cpu = (platform or jax.default_backend()) == "cpu"
     if config.model.dtype == "auto":

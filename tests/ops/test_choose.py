@@ -82,8 +82,8 @@ def test_kernels_are_for_nvidia_gpus_since_ampere(monkeypatch, version, capabili
     )
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "devices", lambda: [device])
-    gpu.no_nvidia_gpu.cache_clear()
+    gpu._not_this_gpu.cache_clear()
     try:
         assert gpu.no_nvidia_gpu() == told
     finally:
-        gpu.no_nvidia_gpu.cache_clear()
+        gpu._not_this_gpu.cache_clear()

@@ -9,9 +9,16 @@ import pytest
 
 from sgatlin.config import Config, DataConfig, StoryWorld, TrainConfig
 from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.ops.platform import traced_for
 from sgatlin.scaling.ladder import layers
 from sgatlin.train.memory import Memory, temporary_bytes, training_memory
-from sgatlin.train.step import StepInputs, abstract_state, init_state, make_train_step
+from sgatlin.train.step import (
+    StepInputs,
+    abstract_inputs,
+    abstract_state,
+    init_state,
+    make_train_step,
+)
 
 # Each kind at the width of the story world's model and at that of a TinyStories one.
 STORYWORLD = layers(128, n_channels=4, n_neurons=256)
@@ -175,11 +182,11 @@ def test_a_loop_is_what_it_stacks_and_one_body():
 
 def test_a_platform_decides_the_type_and_how_wide_it_is():
     automatic, half, single = (small(dtype=d) for d in ("auto", "bfloat16", "float32"))
-    assert training_memory(automatic, "gpu") == training_memory(half, "gpu")
+    assert training_memory(automatic, "tpu") == training_memory(half, "tpu")
     assert training_memory(automatic, "cpu") == training_memory(single, "cpu")
-    assert training_memory(single, "gpu") == training_memory(single, "cpu")
+    assert training_memory(single, "tpu") == training_memory(single, "cpu")
     # What is kept is half as wide, but for the residual stream and the logits.
-    activations = [training_memory(half, on).activations for on in ("gpu", "cpu")]
+    activations = [training_memory(half, on).activations for on in ("tpu", "cpu")]
     assert 0.5 < activations[0] / activations[1] < 0.95
 
 
@@ -194,3 +201,26 @@ def test_a_platform_decides_how_many_logits_there_are_at_once():
 def test_huge_models_are_only_traced():
     config = large(d_model=1024, n_layers=16, vocab_size=50_000, batch_size=64, seq_len=2048)
     assert training_memory(config).total > 2**36
+
+
+def test_for_a_gpu_its_kernels_are_counted_on_any_machine():
+    config = small("sgatlin", dtype="bfloat16")
+
+    def traced() -> str:
+        step = make_train_step(config)
+        return str(jax.make_jaxpr(step)(abstract_state(config), abstract_inputs(config)))
+
+    with traced_for("gpu"):
+        program = traced()
+    for kernel in (
+        "neurons.gather_dot",
+        "neurons.gather_sum",
+        "neurons.scatter_outer",
+        "product_topk.search",
+        "cross_entropy.nats_and_slopes",
+        "attention_gradient",
+    ):
+        assert kernel in program
+    # Nothing of them is left in what is to be run.
+    assert "ffi_call" not in traced()
+    assert training_memory(config, "gpu").activations > 0

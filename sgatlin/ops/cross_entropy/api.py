@@ -144,10 +144,8 @@ def _nats_and_slopes(
 def _by_triton(
     logits_tV: Array, targets_t: Array, weights_t: Array, n_ids: int, dtype: jnp.dtype
 ) -> tuple[Array, Array]:
-    from sgatlin.ops.cross_entropy import triton_kernels
-
     nats_t, slopes_tV = triton_call(
-        triton_kernels.nats_and_slopes,
+        "cross_entropy.nats_and_slopes",
         logits_tV,
         targets_t,
         weights_t,

@@ -5,12 +5,12 @@ import functools
 import logging
 from typing import Literal, get_args
 
-import jax
 import jax.numpy as jnp
 
 from sgatlin.errors import UserError, require_one_of
 from sgatlin.ops import triton_call
 from sgatlin.ops.neurons.triton import COLUMNS, DTYPES
+from sgatlin.ops.platform import only_traced, platform
 
 Implementation = Literal["reference", "xla", "dense", "triton"]
 """`reference` gathers all rows at once, `xla` in chunks of tokens, `dense` multiplies with all rows
@@ -39,8 +39,8 @@ def pick(
     """
     name = jnp.dtype(dtype).name
     if implementation is None:
-        chosen, reason = _best(jax.default_backend(), n_rows, n_picks, width, name)
-        if tell:
+        chosen, reason = _best(n_rows, n_picks, width, name)
+        if tell and not only_traced():
             _tell(f"neurons by {chosen} ({reason}): {n_rows:,} rows of {width}, {n_picks} a token")
         return chosen
     require_one_of(get_args(Implementation), implementation=implementation)
@@ -49,14 +49,12 @@ def pick(
     return implementation
 
 
-def _best(
-    platform: str, n_rows: int, n_picks: int, width: int, dtype: str
-) -> tuple[Implementation, str]:
+def _best(n_rows: int, n_picks: int, width: int, dtype: str) -> tuple[Implementation, str]:
     """The choice, and why."""
-    if n_rows <= DENSE_ROWS.get(platform, 0) * n_picks:
+    if n_rows <= DENSE_ROWS.get(platform(), 0) * n_picks:
         return "dense", "the table is small"
     reason = _no_triton(width, dtype)
-    return ("triton", jax.devices()[0].device_kind) if reason is None else ("xla", reason)
+    return ("triton", "an NVIDIA GPU") if reason is None else ("xla", reason)
 
 
 @functools.cache

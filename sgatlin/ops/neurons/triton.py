@@ -26,15 +26,13 @@ def gather_dot(
     x_TD: Float[Array, "T D"], indices_TP: Int[Array, "T P"], table_RD: Float[Array, "R D"]
 ) -> Float[Array, "T P"]:
     """z[t, p] = <table[indices[t, p]], x[t]>."""
-    from sgatlin.ops.neurons import triton_kernels
-
     (n_tokens, n_picks), width = indices_TP.shape, x_TD.shape[-1]
     if not indices_TP.size:
         return jnp.zeros(indices_TP.shape)
     block = power_of_two(n_picks, most=16 if width <= 1024 else 4)
     picks = n_picks if n_tokens >= ENOUGH_PROGRAMS else block
     (z_TP,) = triton_call(
-        triton_kernels.gather_dot,
+        "neurons.gather_dot",
         x_TD,
         indices_TP,
         table_RD,
@@ -58,8 +56,6 @@ def gather_sum(
     dtype: jnp.dtype | None = None,
 ) -> Float[Array, "T D"]:
     """y[t] = sum over p of a[t, p] * table[indices[t, p]]."""
-    from sgatlin.ops.neurons import triton_kernels
-
     n_tokens, (_, width) = len(a_TP), table_RD.shape
     if not indices_TP.size:
         return jnp.zeros((n_tokens, width), dtype)
@@ -68,7 +64,7 @@ def gather_sum(
     if -(-n_tokens // tokens) * -(-width // columns) < ENOUGH_PROGRAMS:
         tokens, unroll, warps = 1, 16, 1
     (y_TD,) = triton_call(
-        triton_kernels.gather_sum,
+        "neurons.gather_sum",
         a_TP,
         indices_TP,
         table_RD,
@@ -116,8 +112,6 @@ def scatter_outer(
     dtype: jnp.dtype | None = None,
 ) -> Float[Array, "{n_rows} D"]:
     """g[r] = sum over all (t, p) with indices[t, p] = r of a[t, p] * x[t], summed in fp32."""
-    from sgatlin.ops.neurons import triton_kernels
-
     n_pairs, n_picks, width = indices_TP.size, indices_TP.shape[-1], x_TD.shape[-1]
     if not n_pairs:
         return jnp.zeros((n_rows, width), dtype)
@@ -130,7 +124,7 @@ def scatter_outer(
     gradient = jax.ShapeDtypeStruct((n_rows, width), dtype or jnp.float32)
     constants = {"D": width, "BLOCK": block, "STEP": 16, "BLOCK_D": columns}
     g_RD, head_BD, tail_BD = triton_call(
-        triton_kernels.scatter_outer,
+        "neurons.scatter_outer",
         a_TP.reshape(-1)[sorted_.pair_J],
         *sorted_,
         x_TD,
@@ -141,7 +135,7 @@ def scatter_outer(
         constants=constants | {"P": n_picks},
     )
     (g_RD,) = triton_call(
-        triton_kernels.join_blocks,
+        "neurons.join_blocks",
         sorted_.row_J,
         sorted_.end_R,
         head_BD,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.neurons.chunks import map_tokens, split_tokens
+from sgatlin.ops.platform import platform
 
 # Elements of the (t, P, D) block of one chunk: 1 MiB of fp32 fits a core's cache; accelerators
 # want enough work to fill the chip.
@@ -78,5 +79,5 @@ def _rows(table_RD: Array, indices_tP: Array) -> Array:
 
 
 def _chunk_tokens(indices_TP: Array, width: int) -> int:
-    elements = CHUNK_ELEMENTS.get(jax.default_backend(), ACCELERATOR_CHUNK_ELEMENTS)
+    elements = CHUNK_ELEMENTS.get(platform(), ACCELERATOR_CHUNK_ELEMENTS)
     return elements // (indices_TP.shape[-1] * width)

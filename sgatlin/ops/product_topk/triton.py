@@ -22,8 +22,6 @@ def product_topk(
     first_M: Float[Array, "*batch M"], second_M: Float[Array, "*batch M"], top_k: int
 ) -> tuple[Int[Array, "*batch K"], Float[Array, "*batch K"]]:
     """Indices i * M + j and sums of the `top_k` largest first[i] + second[j]; scores are fp32."""
-    from sgatlin.ops.product_topk import triton_kernels
-
     batch, n_subkeys = first_M.shape[:-1], first_M.shape[-1]
     n_rows = math.prod(batch)
     # A kernel wants rows along the last axis: a matmul before it can leave them so at no cost.
@@ -32,7 +30,7 @@ def product_topk(
     block = 128 if block_m <= 64 else 32
     shape = (n_rows, top_k)
     indices_NK, scores_NK = triton_call(
-        triton_kernels.product_topk,
+        "product_topk.product_topk",
         first_MN,
         second_MN,
         n_rows,
@@ -54,14 +52,12 @@ def search(
     query_TQ: Float[Array, "T Q"], key_QH: Float[Array, "Q H"], n_channels: int, top_k: int
 ) -> tuple[Int[Array, "T C K"], Float[Array, "T C K"]]:
     """`product_topk` of each channel's scores query @ key, laid out as (2, C, M)."""
-    from sgatlin.ops.product_topk import triton_kernels
-
     n_tokens, width = query_TQ.shape
     n_subkeys = key_QH.shape[-1] // (2 * n_channels)
     block_m = power_of_two(n_subkeys, least=16)
     block, warps = (128, 8) if block_m <= 128 else (64, 8)
     indices_TCK, scores_TCK = triton_call(
-        triton_kernels.search,
+        "product_topk.search",
         query_TQ,
         key_QH,
         n_tokens,
