@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `sgatlin COMMAND ...`. Bad input ends in one line and exit code 2."""
 
-import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -57,8 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_command(command: Callable[[], None]) -> None:
     """Runs a command and turns what it tells the user into one line and an exit code."""
-    logging.basicConfig(format="%(name)s: %(message)s")
-    logging.getLogger("sgatlin").setLevel(logging.INFO)
     try:
         command()
     except UserError as error:

@@ -12,6 +12,7 @@ activation. To go from one to the other, set them one at a time on `SgatlinConfi
 import dataclasses
 from typing import Literal
 
+import jax.numpy as jnp
 from flax import nnx
 
 from sgatlin.nn.sgatlin import Sgatlin, SgatlinConfig
@@ -69,6 +70,10 @@ class PeerConfig:
     def pool_shape(self) -> tuple[int, int]:
         """Tables, and neurons of each."""
         return 1 if self.shared_pool else self.n_channels, self.n_neurons
+
+    def computed_by(self, d_model: int, dtype: jnp.dtype) -> str:
+        """A line of what computes the neurons here, and why."""
+        return self.as_sgatlin().computed_by(d_model, dtype)
 
     def build(self, d_model: int, *, rngs: nnx.Rngs) -> Sgatlin:
         return Sgatlin(d_model, self.as_sgatlin(), rngs=rngs)

@@ -36,6 +36,7 @@ from sgatlin.nn.routing import (
     router_parameters,
 )
 from sgatlin.ops.neurons import Implementation, gather_dot, gather_sum
+from sgatlin.ops.neurons.choose import best
 
 Activation = Literal["identity", "relu", "gelu", "swish"]
 Placement = Literal["after_gate", "before_gate"]
@@ -95,6 +96,16 @@ class SgatlinConfig:
     def pool_shape(self) -> tuple[int, int]:
         """Tables, and neurons of each."""
         return 1 if self.shared_pool else self.n_channels, self.n_neurons
+
+    def computed_by(self, d_model: int, dtype: jnp.dtype) -> str:
+        """A line of what computes the neurons here, and why."""
+        n_tables, n_neurons = self.pool_shape
+        n_rows, n_picks = n_tables * n_neurons, self.n_channels * self.top_k
+        chosen, reason = best(n_rows=n_rows, n_picks=n_picks, width=d_model, dtype=dtype)
+        if self.implementation is not None:
+            chosen, reason = self.implementation, "as the config says"
+        used = f"{n_rows:,} rows of {d_model}, {n_picks} of them a token"
+        return f"neurons by {chosen} ({reason}): {used}"
 
     def build(self, d_model: int, *, rngs: nnx.Rngs) -> "Sgatlin":
         return Sgatlin(d_model, self, rngs=rngs)

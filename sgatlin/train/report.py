@@ -11,6 +11,8 @@ import jax
 
 from sgatlin.config import Config
 from sgatlin.eval.loss import EvalResult
+from sgatlin.nn.peer import PeerConfig
+from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.scaling.flops import n_parameters, peak_flops, training_flops
 from sgatlin.train.metrics import ProgressLine, duration, make_trackers
 from sgatlin.train.run import RunDirectory
@@ -107,10 +109,14 @@ class Reporter:
 
 
 def describe(config: Config, run: RunDirectory, told: str) -> str:
-    """A run's first line."""
+    """A run's first lines."""
     model, steps = config.model, config.train.steps
+    neurons = ""
+    if isinstance(model.feed_forward, SgatlinConfig | PeerConfig):
+        line = model.feed_forward.computed_by(model.d_model, model.compute_dtype)
+        neurons = f"\n  {line}"
     return (
         f"{run.path}: {model.feed_forward.kind}, {n_parameters(model):,} parameters, "
         f"{steps:,} steps of {config.tokens_per_step:,} tokens, {model.compute_dtype} on "
-        f"{jax.devices()[0].device_kind}; {told}"
+        f"{jax.devices()[0].device_kind}; {told}{neurons}"
     )

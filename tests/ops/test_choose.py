@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which implementation of the neurons is taken where nobody says, and what is said of it."""
 
-import logging
+import dataclasses
 import types
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from sgatlin.errors import UserError
+from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.ops import gpu, triton_call
 from sgatlin.ops.neurons import choose
 
@@ -53,16 +54,13 @@ def test_what_is_asked_for_is_taken_or_refused():
         pick("triton")
 
 
-def test_a_choice_is_logged_once(caplog):
-    choose._tell.cache_clear()
-    with caplog.at_level(logging.INFO, logger="sgatlin"):
-        for _ in range(2):
-            pick(tell=True)
-            pick("xla", tell=True)
-            pick(n_rows=9000)
-    assert caplog.messages == [
-        "neurons by xla (the device is no GPU but a CPU): 4,096 rows of 64, 32 a token"
-    ]
+def test_a_run_can_say_what_computes_its_neurons():
+    layer = SgatlinConfig(n_channels=4, n_neurons=1024, top_k=8)
+    assert layer.computed_by(64, jnp.dtype("float32")) == (
+        "neurons by xla (the device is no GPU but a CPU): 4,096 rows of 64, 32 of them a token"
+    )
+    named = dataclasses.replace(layer, implementation="dense")
+    assert named.computed_by(64, jnp.dtype("float32")).startswith("neurons by dense (as the config")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,6 @@ def gather_dot(
         n_picks=indices_TP.shape[-1],
         width=width,
         dtype=table_RD.dtype,
-        tell=True,
     )
     return _gather_dot(chosen, x_TD, _clamp(indices_TP, n_rows), table_RD)
 
