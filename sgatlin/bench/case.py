@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import jax
@@ -17,10 +16,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from sgatlin.config import Mixture, load_config
+from sgatlin.config import load_config
 from sgatlin.errors import UserError, require_at_least
+from sgatlin.eval.command import store_for
 from sgatlin.input.evaluation import eval_batches
-from sgatlin.input.store import TokenStore
 from sgatlin.input.windows import Batch
 from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.routing import route
@@ -196,16 +195,8 @@ def layer_inputs(
 def _validation_batches(loaded: LoadedRun, n_tokens: int) -> Iterator[Batch]:
     """Windows of the run's validation store, evenly spaced over it: `n_tokens` tokens, or all."""
     data = loaded.config.data
-    source = data.source
-    folder = Path(source.validation if isinstance(source, Mixture) else source.path)
-    store = TokenStore.open(folder / "validation")
-    if store.tokenizer_hash != loaded.tokenizer.hash:
-        raise UserError(
-            f"{store.path} was made with another tokenizer than {loaded.run.path}: "
-            f"prepare it with {loaded.run.tokenizer_file}"
-        )
     return eval_batches(
-        store,
+        store_for(loaded),
         batch_size=16,
         seq_len=data.seq_len,
         max_tokens=-(-n_tokens // data.seq_len) * data.seq_len,

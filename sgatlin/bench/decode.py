@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from flax import nnx
 
 from sgatlin.bench.measure import Ceilings, reason
 from sgatlin.bench.rows import Column, Table
 from sgatlin.config import Config
-from sgatlin.eval.generate import Sampling, generate
+from sgatlin.eval.generate import Sampling, decoding_params, generate
 from sgatlin.nn.gates import GatedConfig
-from sgatlin.nn.transformer import TransformerConfig, bind, init_params, narrowed
+from sgatlin.nn.transformer import TransformerConfig, init_params
 from sgatlin.scaling.flops import count_parameters
 
 
@@ -54,7 +53,7 @@ def bytes_per_token(config: TransformerConfig, batch_size: int, context: int) ->
     average; real routing is uneven, and reads less.
     """
     itemsize, layer = config.compute_dtype.itemsize, config.feed_forward
-    abstract = jax.eval_shape(lambda: decoding_params(config))
+    abstract = jax.eval_shape(lambda: random_params(config))
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
     if isinstance(layer, GatedConfig):
         counted, gathered = count_parameters(config), layer.gathered_parameters(config.d_model)
@@ -65,15 +64,9 @@ def bytes_per_token(config: TransformerConfig, batch_size: int, context: int) ->
     return Reads(weights / batch_size, cache)
 
 
-def decoding_params(config: TransformerConfig) -> Any:
-    """Random parameters, the large ones in the compute type once for all tokens."""
-
-    @jax.jit
-    def make() -> Any:
-        state = nnx.state(bind(config, init_params(config, 0)))
-        return nnx.to_pure_dict(narrowed(state, config.compute_dtype))
-
-    return make()
+def random_params(config: TransformerConfig) -> Any:
+    """Random parameters, as generation reads them."""
+    return jax.jit(lambda: decoding_params(config, init_params(config, 0)))()
 
 
 def decode_rows(
@@ -84,7 +77,7 @@ def decode_rows(
     repeats: int,
 ) -> Iterator[dict[str, Any]]:
     """A row for each batch size and config, as it is measured."""
-    params = {name: decoding_params(config.model) for name, config in configs.items()}
+    params = {name: random_params(config.model) for name, config in configs.items()}
     for batch_size in batch_sizes:
         first_ms: float | None = None
         for name, config in configs.items():

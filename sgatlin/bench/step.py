@@ -15,7 +15,7 @@ from sgatlin.config import Config, load_config, load_variants, shipped_configs
 from sgatlin.errors import UserError
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
-from sgatlin.nn.transformer import Remat
+from sgatlin.nn.transformer import LogitsDtype, Remat
 from sgatlin.ops.neurons import Implementation
 from sgatlin.train.memory import training_memory
 from sgatlin.train.step import StepInputs, abstract_state, init_state, make_train_step
@@ -43,6 +43,8 @@ class Changes(NamedTuple):
     remat: Remat | None = None
     implementations: Sequence[Implementation] = ()
     """Of the neurons, each by itself; without any the config's own."""
+    unroll: int | None = None
+    logits_dtype: LogitsDtype | None = None
 
 
 def named_configs(
@@ -77,7 +79,12 @@ def changed(config: Config, changes: Changes) -> Config:
     data, model = config.data, config.model
     return dataclasses.replace(
         config,
-        model=dataclasses.replace(model, remat=changes.remat or model.remat),
+        model=dataclasses.replace(
+            model,
+            remat=changes.remat or model.remat,
+            unroll=model.unroll if changes.unroll is None else changes.unroll,
+            logits_dtype=changes.logits_dtype or model.logits_dtype,
+        ),
         data=dataclasses.replace(
             data,
             batch_size=data.batch_size if changes.batch_size is None else changes.batch_size,

@@ -125,6 +125,10 @@ class BenchStep:
     """Tokens of a window; the config's own by default."""
     remat: Literal["none", "dots", "full"] | None = None
     """What is recomputed in the backward pass; the config's own by default."""
+    unroll: int | None = None
+    """Layers that the loop over layers takes at a time; the config's own by default."""
+    logits_dtype: Literal["float32", "compute"] | None = None
+    """What the unembedding multiplies; the config's own by default."""
     implementation: tuple[str, ...] = ()
     """What computes the neurons, one row for each; the config's own by default."""
     repeats: int = 10
@@ -144,7 +148,14 @@ class BenchStep:
             raise UserError("--trace needs steps to run: --repeats 1 or more")
         _check_file(self.json)
         implementations = _implementations(self.implementation)
-        changes = Changes(self.batch_size, self.seq_len, self.remat, implementations)
+        changes = Changes(
+            batch_size=self.batch_size,
+            seq_len=self.seq_len,
+            remat=self.remat,
+            implementations=implementations,
+            unroll=self.unroll,
+            logits_dtype=self.logits_dtype,
+        )
         configs = named_configs(self.configs, changes, all_variants=self.all_variants)
         lines = table(max(map(len, configs), default=0))
         print(heading())

@@ -50,12 +50,7 @@ def evaluate_run(
     if form == "documents" and max_tokens is not None:
         raise UserError("max_tokens is for the form windows: give max_documents")
     loaded = load_run(spec)
-    store = TokenStore.open(_store_folder(loaded.config, data))
-    if store.tokenizer_hash != loaded.tokenizer.hash:
-        raise UserError(
-            f"{store.path} was made with another tokenizer than {loaded.run.path}: "
-            f"prepare it with {loaded.run.tokenizer_file}"
-        )
+    store = store_for(loaded, data)
     check_vocabulary(store)
     evaluator = _Evaluator(loaded, form, batch_size, max_tokens, max_documents)
     if not store.sets:
@@ -65,6 +60,17 @@ def evaluate_run(
         raise UserError(f"{store.path} has shards without a set beside those with one")
     results = {name: evaluator(subset) for name, subset in sets.items()}
     return Evaluation(results, summed(results))
+
+
+def store_for(loaded: LoadedRun, data: Path | None = None) -> TokenStore:
+    """The store at `data`, or the run's validation store; UserError if the tokenizer is another."""
+    store = TokenStore.open(_store_folder(loaded.config, data))
+    if store.tokenizer_hash != loaded.tokenizer.hash:
+        raise UserError(
+            f"{store.path} was made with another tokenizer than {loaded.run.path}: "
+            f"prepare it with {loaded.run.tokenizer_file}"
+        )
+    return store
 
 
 def _store_folder(config: Config, data: Path | None) -> Path:

@@ -60,6 +60,11 @@ def sample_token(
     return jax.random.categorical(key, logits_BV)
 
 
+def decoding_params(config: TransformerConfig, params: Any) -> dict[str, Any]:
+    """The parameters with the large ones in the compute type: cast once, not for every token."""
+    return nnx.to_pure_dict(narrowed(nnx.state(bind(config, params)), config.compute_dtype))
+
+
 def generate(
     config: TransformerConfig,
     params: Any,
@@ -76,10 +81,8 @@ def generate(
     token i uses the key of (seed, i), so that the same seed gives the same text.
     """
     n_sequences, n_prompt = prompt_BP.shape
-    model = bind(config, params)
-    cache = model.empty_cache(n_sequences, n_prompt + max_tokens)
-    # Cast once, not for every token.
-    params = nnx.to_pure_dict(narrowed(nnx.state(model), config.compute_dtype))
+    cache = bind(config, params).empty_cache(n_sequences, n_prompt + max_tokens)
+    params = decoding_params(config, params)
     root = jax.random.key(seed)
     step = functools.partial(_next_tokens, config=config, sampling=sampling, n_ids=n_ids)
     tokens_B, cache = step(params, cache, jnp.asarray(prompt_BP), root, 0)

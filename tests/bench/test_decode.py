@@ -6,7 +6,7 @@ import dataclasses
 import jax
 import pytest
 
-from sgatlin.bench.decode import bytes_per_token, decode_rows, decoding_params
+from sgatlin.bench.decode import bytes_per_token, decode_rows, random_params
 from sgatlin.bench.measure import Ceilings
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
@@ -53,7 +53,7 @@ def test_bytes_of_a_sparse_model_grow_with_the_distinct_rows():
 
 
 def test_with_many_tokens_all_of_the_pool_is_read():
-    whole = sum(leaf.nbytes for leaf in jax.tree.leaves(decoding_params(SPARSE)))
+    whole = sum(leaf.nbytes for leaf in jax.tree.leaves(random_params(SPARSE)))
     reads = bytes_per_token(SPARSE, 1000, context=10)
     assert 1000 * reads.parameters == pytest.approx(whole)
 

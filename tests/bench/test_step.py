@@ -20,8 +20,10 @@ def with_mlp(config):
 
 def test_options_change_the_config():
     config = load_config("tinystories:mlp")
-    new = changed(config, Changes(batch_size=3, seq_len=17, remat="dots"))
+    changes = Changes(batch_size=3, seq_len=17, remat="dots", unroll=2, logits_dtype="compute")
+    new = changed(config, changes)
     assert (new.data.batch_size, new.data.seq_len, new.model.remat) == (3, 17, "dots")
+    assert (new.model.unroll, new.model.logits_dtype) == (2, "compute")
     assert new.train.accumulate == 1
     same = dataclasses.replace(config, train=dataclasses.replace(config.train, accumulate=1))
     assert changed(config, Changes()) == same

@@ -42,13 +42,7 @@ def gather_dot(
     Indices outside 0..R-1 are clamped. `implementation=None` picks for the platform.
     """
     n_rows, width = table_RD.shape
-    chosen = pick(
-        implementation,
-        n_rows=n_rows,
-        n_picks=indices_TP.shape[-1],
-        width=width,
-        dtype=table_RD.dtype,
-    )
+    chosen = _pick(implementation, indices_TP, n_rows, width, table_RD.dtype)
     return _gather_dot(chosen, x_TD, _clamp(indices_TP, n_rows), table_RD)
 
 
@@ -66,13 +60,7 @@ def gather_sum(
     Indices outside 0..R-1 are clamped. `implementation=None` picks for the platform.
     """
     n_rows, width = table_RD.shape
-    chosen = pick(
-        implementation,
-        n_rows=n_rows,
-        n_picks=indices_TP.shape[-1],
-        width=width,
-        dtype=table_RD.dtype,
-    )
+    chosen = _pick(implementation, indices_TP, n_rows, width, table_RD.dtype)
     return _gather_sum(chosen, dtype, a_TP, _clamp(indices_TP, n_rows), table_RD)
 
 
@@ -89,14 +77,19 @@ def scatter_outer(
     A row that nobody chose is exactly zero. Indices outside 0..n_rows-1 are clamped. The sum is
     fp32, or x's type where that is wider. `implementation=None` picks for the platform.
     """
-    chosen = pick(
-        implementation,
-        n_rows=n_rows,
-        n_picks=indices_TP.shape[-1],
-        width=x_TD.shape[-1],
-        dtype=x_TD.dtype,
-    )
+    chosen = _pick(implementation, indices_TP, n_rows, x_TD.shape[-1], x_TD.dtype)
     return _scatter_outer(chosen, n_rows, None, a_TP, _clamp(indices_TP, n_rows), x_TD)
+
+
+def _pick(
+    implementation: Implementation | None,
+    indices_TP: Array,
+    n_rows: int,
+    width: int,
+    dtype: jnp.dtype,
+) -> Implementation:
+    n_picks = indices_TP.shape[-1]
+    return pick(implementation, n_rows=n_rows, n_picks=n_picks, width=width, dtype=dtype)
 
 
 def _clamp(indices_TP: Array, n_rows: int) -> Array:

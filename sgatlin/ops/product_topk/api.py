@@ -36,8 +36,8 @@ def product_topk(
     Needs K <= M. `implementation` as for the neurons: `triton` where it is that or None, and can
     be; XLA otherwise.
     """
-    narrow = _by_triton(implementation, first_M.shape[-1], top_k) and first_M.dtype == jnp.float32
-    return _product_topk(narrow, top_k, first_M, second_M)
+    can = _by_triton(implementation, first_M.shape[-1], top_k)
+    return _product_topk(can and first_M.dtype == jnp.float32, top_k, first_M, second_M)
 
 
 def search(
