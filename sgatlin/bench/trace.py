@@ -80,6 +80,8 @@ def sources(program: str) -> dict[str, str]:
         match = re.match(r'\s*(?:ROOT )?%?([\w.-]+) = .*?\bop_name="([^"]*)"', line)
         if match:
             found[match[1]] = match[2]
+            # Kernels are named after instructions, and cannot have dots in their names.
+            found.setdefault(match[1].replace(".", "_"), match[2])
     return found
 
 

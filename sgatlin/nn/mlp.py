@@ -90,8 +90,14 @@ class Swiglu(nnx.Module):
 
     def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
         dtype = x.dtype
-        both = x @ self.w_in[...].astype(dtype) + self.b_in[...].astype(dtype)
-        hidden = swiglu(*jnp.split(both, 2, axis=-1))
+        # Weights are split, and not their product: the gradient of that would be a copy of it.
+        gate, up = (
+            x @ w_in.astype(dtype) + b_in.astype(dtype)
+            for w_in, b_in in zip(
+                jnp.split(self.w_in[...], 2, axis=-1), jnp.split(self.b_in[...], 2), strict=True
+            )
+        )
+        hidden = swiglu(gate, up)
         y = hidden @ self.w_out[...].astype(dtype) + self.b_out[...].astype(dtype)
         return LayerOutput(y, None, {})
 

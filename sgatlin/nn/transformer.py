@@ -59,8 +59,9 @@ class TransformerConfig:
     """Recomputed in the backward pass: nothing, all but matmul results (dots), or all (full)."""
     unroll: int | None = None
     """Layers that the loop over layers takes at a time. All at once spare the copies that a loop
-    makes of what it keeps for the backward pass, a fifth of a step on a GPU, and take longer to
-    compile. None: all on a GPU, up to 16; one elsewhere."""
+    makes of what it keeps for the backward pass, a third of a step on a GPU and half of its
+    memory, and take longer to compile. None: all on a GPU, up to 16 and where nothing is
+    recomputed; one elsewhere."""
 
     def __post_init__(self) -> None:
         require_at_least(1, vocab_size=self.vocab_size, n_layers=self.n_layers)
@@ -88,7 +89,8 @@ class TransformerConfig:
         """`unroll` with None resolved for the platform."""
         if self.unroll is not None:
             return min(self.unroll, self.n_layers)
-        return self.n_layers if platform() == "gpu" and self.n_layers <= MOST_UNROLLED else 1
+        on_gpu, few = platform() == "gpu", self.n_layers <= MOST_UNROLLED
+        return self.n_layers if on_gpu and few and self.remat == "none" else 1
 
     @property
     def unembedding_dtype(self) -> jnp.dtype:
@@ -198,7 +200,7 @@ class Transformer(nnx.Module):
 
         x_BTD = embed(self.embedding[...], tokens_BT)
         x_BTD, (cache, gates, losses, health, counts) = jax.lax.scan(
-            rematerialised(layer, self.config.remat),
+            rematerialised(layer, self.config),
             x_BTD,
             (layers, cache, edit),
             unroll=self.config.layers_at_once,
@@ -234,14 +236,16 @@ def narrowed(state: nnx.State[Any, Any], dtype: jnp.dtype) -> nnx.State[Any, Any
     return nnx.map_state(cast, state)
 
 
-def rematerialised(layer: Callable, remat: Remat) -> Callable:
+def rematerialised(layer: Callable, config: TransformerConfig) -> Callable:
     """`layer` with what `remat` names recomputed in the backward pass instead of stored."""
+    # Where layers are written out one after another XLA sees that a thing is computed twice.
+    prevent_cse = config.remat != "none" and config.layers_at_once > 1
     policies: dict[Remat, Callable[..., bool]] = {
         "none": _all_but_reshapes,
         "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         "full": jax.checkpoint_policies.nothing_saveable,
     }
-    return jax.checkpoint(layer, policy=policies[remat], prevent_cse=False)
+    return jax.checkpoint(layer, policy=policies[config.remat], prevent_cse=prevent_cse)
 
 
 def _all_but_reshapes(primitive: Any, *_: Any, **__: Any) -> bool:

@@ -104,7 +104,8 @@ def test_sources_are_read_from_the_program():
   ROOT fusion = f32[4]{0} fusion(dot.1), kind=kLoop, metadata={op_name="jit(f)/add"}
   %copy.2 = f32[4]{0} copy(%a)
 """
-    assert sources(text) == {"dot.1": "jit(f)/dot_general", "fusion": "jit(f)/add"}
+    dot, add = "jit(f)/dot_general", "jit(f)/add"
+    assert sources(text) == {"dot.1": dot, "dot_1": dot, "fusion": add}
 
 
 def test_the_largest_are_printed_and_the_others_added():

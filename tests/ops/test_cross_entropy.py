@@ -96,8 +96,10 @@ def test_values_and_gradients_equal_float64(monkeypatch, n_tokens, n_ids, chunk_
 
 
 @pytest.mark.usefixtures("interpreted")
-@pytest.mark.parametrize(("n_tokens", "n_ids"), [(5, 13), (3, 4100), (2, 1)])
-def test_the_gpus_kernel_does_the_same(n_tokens, n_ids):
+@pytest.mark.parametrize(("n_tokens", "n_ids"), [(5, 13), (3, 300), (3, 700), (2, 1)])
+def test_the_gpus_kernel_does_the_same(monkeypatch, n_tokens, n_ids):
+    monkeypatch.setattr(cross_entropy, "LONGEST_HELD_ROW", 512)
+    monkeypatch.setattr(cross_entropy, "ROW_BLOCK", 256)
     drawn = draw(n_tokens, n_ids)
     expected = in_float64(drawn)
     for name, ours in jax.jit(loss_and_gradients.__wrapped__)(drawn).items():
@@ -137,7 +139,7 @@ def equations(jaxpr: Jaxpr):
 
 
 def test_three_products_with_a_gradient_one_without_and_never_all_logits(monkeypatch):
-    n_tokens, n_ids = 64, 40
+    n_tokens, n_ids = 64, 48
     small_chunks(monkeypatch, 16, n_ids)
     drawn = draw(n_tokens, n_ids)
     at = (drawn["hidden"], drawn["embedding"], drawn["weights"])
@@ -225,7 +227,7 @@ def test_a_token_of_no_weight_changes_nothing():
         ("cpu", 2048, 50_257, (8, 256)),
         ("gpu", 65_536, 50_257, (32, 2048)),
         ("gpu", 1024, 2048, (1, 1024)),
-        ("gpu", 50_000, 8192, (4, 12_504)),  # in equal parts
+        ("gpu", 50_000, 8192, (4, 12_512)),  # in equal parts
     ],
 )
 def test_chunks_of_a_platform(name, n_tokens, n_ids, chunks):

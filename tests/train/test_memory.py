@@ -11,7 +11,8 @@ from sgatlin.config import Config, DataConfig, StoryWorld, TrainConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.ops.platform import traced_for
 from sgatlin.scaling.ladder import layers
-from sgatlin.train.memory import Memory, temporary_bytes, training_memory
+from sgatlin.train.liveness import temporary_bytes
+from sgatlin.train.memory import Memory, training_memory
 from sgatlin.train.step import (
     StepInputs,
     abstract_inputs,
@@ -192,7 +193,7 @@ def test_a_platform_decides_the_type_and_how_wide_it_is():
 
 def test_a_platform_decides_how_many_logits_there_are_at_once():
     """8,192 tokens of 32,768 ids: on a GPU half of the 2**28 logits, on a CPU 256 tokens'."""
-    config = large(vocab_size=2**15, batch_size=16)
+    config = large(vocab_size=2**15, batch_size=16, unroll=1)
     on_gpu, on_cpu = (training_memory(config, name).activations for name in ("gpu", "cpu"))
     # One chunk of logits and its gradient.
     assert 4 * 2**27 < on_gpu - on_cpu < 2 * 4 * 2**27

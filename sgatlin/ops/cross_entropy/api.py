@@ -29,9 +29,14 @@ from sgatlin.ops.triton_call import power_of_two, triton_call, why_not
 CHUNK_LOGITS = {"cpu": 2**20}
 ACCELERATOR_CHUNK_LOGITS = 2**27
 LEAST_TOKENS = 256
-# Tokens of a chunk, and rows of the embedding, are filled up to a multiple of it: tensor cores read
-# eight numbers of two bytes at once, and a vocabulary may be odd, as GPT-2's of 50,257 is.
-ALIGNMENT = 8
+# Tokens of a chunk, and rows of the embedding, are filled up to a multiple of it: a vocabulary may
+# be odd, as GPT-2's of 50,257 is, and XLA fills up half-precision operands to 32 bytes, but at
+# every matmul.
+ALIGNMENT = 16
+# Of the kernel: a row of logits up to this length stays in registers, a longer one is read in
+# blocks, whose size leaves room for many programs.
+LONGEST_HELD_ROW = 16_384
+ROW_BLOCK = 4096
 
 
 def weighted_nats(
@@ -76,7 +81,7 @@ def _token_nats(dtype: jnp.dtype, hidden_TD: Array, embedding_VD: Array, targets
     @partial(jax.checkpoint, prevent_cse=False)
     def chunk(part: tuple[Array, Array]) -> Array:
         hidden_tD, targets_t = part
-        logits_tV = _logits(hidden_tD.astype(dtype), rows_VD, n_ids)
+        logits_tV = unembed(hidden_tD.astype(dtype), rows_VD)
         return _nats(logits_tV, targets_t, n_ids)[0]
 
     return jax.lax.map(chunk, _chunks(n_ids, hidden_TD, targets_T)).reshape(-1)[:n_tokens]
@@ -103,7 +108,7 @@ def _weighted_nats_forward(  # type: ignore[no-untyped-def]
 
     def chunk(dembedding_VD: Array, part: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
         hidden_tD, targets_t, weights_t = part
-        logits_tV = _logits(hidden_tD.astype(dtype), rows_VD, n_ids)
+        logits_tV = unembed(hidden_tD.astype(dtype), rows_VD)
         nats_t, slopes_tV = _nats_and_slopes(logits_tV, targets_t, weights_t, n_ids, gradient_dtype)
         dhidden_tD = jnp.matmul(slopes_tV, narrow_VD, preferred_element_type=wide)
         dembedding_VD += jnp.matmul(
@@ -144,6 +149,8 @@ def _nats_and_slopes(
 def _by_triton(
     logits_tV: Array, targets_t: Array, weights_t: Array, n_ids: int, dtype: jnp.dtype
 ) -> tuple[Array, Array]:
+    n_columns = logits_tV.shape[-1]
+    block = power_of_two(n_columns) if n_columns <= LONGEST_HELD_ROW else ROW_BLOCK
     nats_t, slopes_tV = triton_call(
         "cross_entropy.nats_and_slopes",
         logits_tV,
@@ -156,24 +163,15 @@ def _by_triton(
         ],
         grid=(len(targets_t),),
         warps=8,
-        constants={
-            "V": logits_tV.shape[-1],
-            "BLOCK": power_of_two(logits_tV.shape[-1], most=4096),
-        },
+        constants={"V": n_columns, "BLOCK": block},
     )
     return nats_t, slopes_tV
 
 
-def _logits(hidden_tD: Array, rows_VD: Array, n_ids: int) -> Array:
-    """Those of rows that are only there to fill up are -inf."""
-    logits_tV = unembed(hidden_tD, rows_VD)
-    if len(rows_VD) == n_ids:
-        return logits_tV
-    return jnp.where(jnp.arange(len(rows_VD)) < n_ids, logits_tV, -jnp.inf)
-
-
 def _nats(logits_tV: Array, targets_t: Array, n_ids: int) -> tuple[Array, Array]:
-    """-log p of the targets, and p of all ids."""
+    """-log p of the targets, and p of all ids; columns that only fill up count for nothing."""
+    if logits_tV.shape[-1] > n_ids:
+        logits_tV = jnp.where(jnp.arange(logits_tV.shape[-1]) < n_ids, logits_tV, -jnp.inf)
     largest_t1 = jax.lax.stop_gradient(logits_tV.max(axis=-1, keepdims=True))
     exp_tV = jnp.exp(logits_tV - largest_t1)
     sum_t1 = exp_tV.sum(axis=-1, keepdims=True)

@@ -24,16 +24,18 @@ def nats_and_slopes(
 ):
     """nats[t] = -log softmax(logits[t])[target], slopes[t] = weight * (softmax - one-hot).
 
-    A program has a token. It reads its logits twice, the second time from the L2 cache.
+    A program has a token. Of a row of one block the logits stay in registers; one of several is
+    read twice.
     """
     t = tl.program_id(0).to(tl.int64)
     target = tl.load(targets_t + t)
     weight = tl.load(weights_t + t)
     v = tl.arange(0, BLOCK)
+    x = tl.load(logits_tV + t * V + v, mask=v < n_ids, other=-float("inf")).to(tl.float32)
     # Finite, so that the difference to what is masked is no NaN.
-    largest = -3.4028234663852886e38
-    total = 0.0
-    for start in range(0, V, BLOCK):
+    largest = tl.maximum(tl.max(x, axis=0), -3.4028234663852886e38)
+    total = tl.sum(tl.exp(x - largest), axis=0)
+    for start in range(BLOCK, V, BLOCK):
         mask = start + v < n_ids
         x = tl.load(logits_tV + t * V + start + v, mask=mask, other=-float("inf")).to(tl.float32)
         above = tl.maximum(largest, tl.max(x, axis=0))
@@ -43,7 +45,9 @@ def nats_and_slopes(
     chosen = tl.load(logits_tV + t * V + target, mask=known, other=float("nan")).to(tl.float32)
     tl.store(nats_t + t, tl.log(total) + (largest - chosen))
     for start in range(0, V, BLOCK):
-        mask = start + v < n_ids
-        x = tl.load(logits_tV + t * V + start + v, mask=mask, other=-float("inf")).to(tl.float32)
+        if V > BLOCK:
+            mask = start + v < n_ids
+            x = tl.load(logits_tV + t * V + start + v, mask=mask, other=-float("inf"))
+            x = x.to(tl.float32)
         slopes = weight * (tl.exp(x - largest) / total - tl.where(start + v == target, 1.0, 0.0))
         tl.store(slopes_tV + t * V + start + v, slopes, mask=start + v < V)
