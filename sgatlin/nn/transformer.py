@@ -60,8 +60,7 @@ class TransformerConfig:
     unroll: int | None = None
     """Layers that the loop over layers takes at a time. All at once spare the copies that a loop
     makes of what it keeps for the backward pass, a third of a step on a GPU and half of its
-    memory, and take longer to compile. None: all on a GPU, up to 16 and where nothing is
-    recomputed; one elsewhere."""
+    memory, and take longer to compile. None: all on a GPU, up to 16; one elsewhere."""
 
     def __post_init__(self) -> None:
         require_at_least(1, vocab_size=self.vocab_size, n_layers=self.n_layers)
@@ -89,8 +88,7 @@ class TransformerConfig:
         """`unroll` with None resolved for the platform."""
         if self.unroll is not None:
             return min(self.unroll, self.n_layers)
-        on_gpu, few = platform() == "gpu", self.n_layers <= MOST_UNROLLED
-        return self.n_layers if on_gpu and few and self.remat == "none" else 1
+        return self.n_layers if platform() == "gpu" and self.n_layers <= MOST_UNROLLED else 1
 
     @property
     def unembedding_dtype(self) -> jnp.dtype:
