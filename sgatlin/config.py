@@ -23,6 +23,7 @@ from sgatlin.input.sources import MixturePart as MixturePart
 from sgatlin.input.sources import Prepared as Prepared
 from sgatlin.input.sources import Source
 from sgatlin.input.sources import StoryWorld as StoryWorld
+from sgatlin.mesh import MeshConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.optimizer import OptimizerConfig
@@ -96,6 +97,7 @@ class Config:
     data: DataConfig
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     usage: UsageConfig = dataclasses.field(default_factory=UsageConfig)
     log: LogConfig = dataclasses.field(default_factory=LogConfig)

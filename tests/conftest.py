@@ -33,7 +33,14 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 def pytest_configure(config: pytest.Config) -> None:
     """The quick tests compute little and compile much: code for them need not be fast."""
-    if "not slow" in config.option.markexpr:
+    expression = config.option.markexpr
+    multidevice = "multidevice" in expression and "not multidevice" not in expression
+    if multidevice and os.environ["JAX_PLATFORMS"] == "cpu":
+        jax.config.update("jax_num_cpu_devices", 8)
+        # Eight devices that wait for one another on few cores: slow is no deadlock.
+        patience = " --xla_cpu_collective_call_terminate_timeout_seconds=600"
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + patience
+    if "not slow" in expression or multidevice:
         level = " --xla_backend_optimization_level=0"
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + level
 

@@ -8,12 +8,16 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from sgatlin.input.windows import Batch
-from sgatlin.nn.transformer import TransformerConfig, bind
+from sgatlin.mesh import BATCH_SPEC, Feed, mesh_sizes
+from sgatlin.nn.transformer import TransformerConfig, bind, partition_specs
 from sgatlin.ops.cross_entropy import token_nats
+from sgatlin.parallel import all_windows, split
 
 
 class EvalResult(NamedTuple):
@@ -46,8 +50,11 @@ class EvalResult(NamedTuple):
 EvalStep = Callable[..., Float[Array, " B"]]
 
 
-def make_eval_step(config: TransformerConfig) -> EvalStep:
-    """The function that `evaluate` applies to each batch; jit it."""
+def make_eval_step(config: TransformerConfig, mesh: Mesh | None = None) -> EvalStep:
+    """The function that `evaluate` applies to each batch; jit it.
+
+    On a mesh parameters are split as in training, and every device has all rows' sums.
+    """
 
     def eval_step(
         params: Any,
@@ -58,15 +65,28 @@ def make_eval_step(config: TransformerConfig) -> EvalStep:
     ) -> Array:
         model = bind(config, params)
         output = model(inputs_BT, segments_BT=segments_BT, return_logits=False)
+        tokens = split(targets_BT.size)
         nats_T = token_nats(
-            output.hidden.reshape(-1, config.d_model),
-            model.embedding[...],
-            targets_BT.reshape(-1),
+            tokens.own(output.hidden.reshape(-1, config.d_model), axis=0),
+            output.embedding,
+            tokens.own(targets_BT.reshape(-1), axis=0),
             dtype=config.unembedding_dtype,
         )
-        return (nats_T.reshape(weights_BT.shape) * weights_BT).sum(axis=-1)
+        nats_BT = tokens.gathered(nats_T, axis=0).reshape(weights_BT.shape)
+        return all_windows((nats_BT * weights_BT).sum(axis=-1))
 
-    return eval_step
+    if mesh is None:
+        return eval_step
+    specs = partition_specs(config, mesh_sizes(mesh))
+
+    def on_mesh(params: Any, *batch: Array) -> Array:
+        in_specs = (specs, *(BATCH_SPEC for _ in batch))
+        step = jax.shard_map(
+            eval_step, mesh=mesh, in_specs=in_specs, out_specs=PartitionSpec(), check_vma=False
+        )
+        return step(params, *batch)
+
+    return on_mesh
 
 
 def evaluate(
@@ -76,15 +96,20 @@ def evaluate(
     token_bytes_V: np.ndarray,
     *,
     between: Callable[[], None] = lambda: None,
+    feed: Feed | None = None,
 ) -> EvalResult:
     """Sums the loss over `batches`; calls `between` after each, which may raise to stop.
 
-    `token_bytes_V` is the tokenizer's `token_bytes()`.
+    `token_bytes_V` is the tokenizer's `token_bytes()`. `feed` puts batches onto a mesh: every
+    process has all of a batch's rows.
     """
     total, n_tokens, n_bytes = 0.0, 0, 0
     pending: Array | None = None
     for batch in batches:
-        nats_B = eval_step(params, *batch.model_inputs())
+        arrays: tuple[Any, ...] = batch.model_inputs()
+        if feed is not None:
+            arrays = feed.put(*(array[feed.rows] for array in arrays))
+        nats_B = eval_step(params, *arrays)
         # Read what the device finished while this batch was being dispatched.
         if pending is not None:
             total += _total(pending)

@@ -29,10 +29,10 @@ class _Batches:
         *,
         first_example: int,
         stride: int,
-        rows: int,
+        rows: Sequence[int],
         document_boundaries: bool,
     ):
-        """Item i holds `rows` examples of the stream from `first_example + i * stride`."""
+        """Item i holds `rows` of the `stride` examples from `first_example + i * stride`."""
         self._stream = stream
         self._first_example = first_example
         self._stride = stride
@@ -44,9 +44,8 @@ class _Batches:
 
     def __getitem__(self, index: int) -> Batch:
         start = self._first_example + index * self._stride
-        return self._stream.batch(
-            range(start, start + self._rows), document_boundaries=self._document_boundaries
-        )
+        positions = [start + row for row in self._rows]
+        return self._stream.batch(positions, document_boundaries=self._document_boundaries)
 
 
 def train_batches(
@@ -57,28 +56,28 @@ def train_batches(
     seed: int,
     start_example: int = 0,
     prefetch: int = 2,
-    process_index: int = 0,
-    process_count: int = 1,
+    rows: Sequence[int] | None = None,
     document_boundaries: bool = False,
 ) -> Generator[Batch, None, None]:
     """Endless training batches; each epoch has every window exactly once, in an order of its own.
 
     A batch may straddle two epochs. Starting at `start_example=k` gives what an uninterrupted
-    iterator gives after k examples. Every process gets its rows of each global batch, in order of
-    `process_index`: batch_size / process_count of them.
+    iterator gives after k examples.
 
     Args:
       data: a store, or parts that are mixed by weight: each has epochs of its own.
       seed: with the number of the epoch, determines the order.
       prefetch: batches that a background thread reads ahead; 0 reads in the caller's thread.
+      rows: those of each batch that are wanted, in this order, as a process of many has its own;
+        None for all.
       document_boundaries: batches carry segments.
 
     Returns:
       An iterator; `close()`, or the garbage collector, ends its thread.
 
     Raises:
-      UserError: when the data is shorter than a window or than a batch, a weight is too small, or a
-        batch cannot be shared equally; later, when a window holds a token that cannot be.
+      UserError: when the data is shorter than a window or than a batch, or a weight is too small;
+        later, when a window holds a token that cannot be.
     """
     parts = [Part(data)] if isinstance(data, TokenStore) else data
     stream = TrainingStream(parts, seq_len, seed)
@@ -87,14 +86,11 @@ def train_batches(
             f"batch_size={batch_size} must be in 1..{stream.n_windows}, the number of windows of "
             f"seq_len={seq_len} in {'; '.join(part.name for part in parts)}"
         )
-    if batch_size % process_count:
-        raise UserError(f"batch_size={batch_size} cannot be shared by {process_count} processes")
-    rows = batch_size // process_count
     batches = _Batches(
         stream,
-        first_example=start_example + process_index * rows,
+        first_example=start_example,
         stride=batch_size,
-        rows=rows,
+        rows=range(batch_size) if rows is None else rows,
         document_boundaries=document_boundaries,
     )
     options = grain.ReadOptions(num_threads=min(prefetch, 1), prefetch_buffer_size=prefetch)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Causal self-attention with rotary positions, normalised queries and keys, and a cache.
 
-B batch, T new positions, S positions attended to, D model, H heads, A head width.
+B batch, T new positions, S positions attended to, D model, H heads, A head width; E = H * A of this
+device's heads.
 """
 
 from typing import NamedTuple
@@ -11,10 +12,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from sgatlin.nn.norm import RMSNorm
+from sgatlin.nn.norm import RMSNorm, rms_normalised
 from sgatlin.nn.roles import Matrix
 from sgatlin.ops.attention import flash_attention, flash_attention_fits
 from sgatlin.ops.dtypes import sum_dtype
+from sgatlin.parallel import split
 
 ROPE_BASE = 10_000.0
 
@@ -36,9 +38,12 @@ class Attention(nnx.Module):
     def __init__(self, d_model: int, d_head: int, *, rngs: nnx.Rngs):
         init = nnx.initializers.lecun_normal()
         self.d_head = d_head
-        self.w_query, self.w_key, self.w_value, self.w_out = (
-            Matrix(init(rngs.params(), (d_model, d_model), jnp.float32)) for _ in range(4)
+        self.n_heads = d_model // d_head
+        weights = [init(rngs.params(), (d_model, d_model), jnp.float32) for _ in range(4)]
+        self.w_query, self.w_key, self.w_value = (
+            Matrix(w, dims=(None, "heads")) for w in weights[:3]
         )
+        self.w_out = Matrix(weights[3], dims=("heads", None))
         self.query_norm = RMSNorm(d_head)
         self.key_norm = RMSNorm(d_head)
 
@@ -55,14 +60,20 @@ class Attention(nnx.Module):
         if cache is not None and segments_BT is not None:
             raise ValueError("a cache does not know segments: give one or the other")
 
+        own_heads = split(self.n_heads)
+        x_BTD = own_heads.enter(x_BTD)
+
         def heads(weights: Matrix) -> Array:
-            projected_BTD = x_BTD @ weights[...].astype(x_BTD.dtype)
-            return projected_BTD.reshape(*x_BTD.shape[:-1], -1, self.d_head)
+            projected_BTE = x_BTD @ weights[...].astype(x_BTD.dtype)
+            return projected_BTE.reshape(*x_BTD.shape[:-1], -1, self.d_head)
+
+        def normed(x_BTHA: Array, norm: RMSNorm) -> Array:
+            return rms_normalised(x_BTHA, own_heads.enter(norm.scale[...]))
 
         start = jnp.int32(0) if cache is None else cache.length
         positions_T = start + jnp.arange(x_BTD.shape[1])
-        query_BTHA = rope(self.query_norm(heads(self.w_query)), positions_T)
-        key_BSHA = rope(self.key_norm(heads(self.w_key)), positions_T)
+        query_BTHA = rope(normed(heads(self.w_query), self.query_norm), positions_T)
+        key_BSHA = rope(normed(heads(self.w_key), self.key_norm), positions_T)
         value_BSHA = heads(self.w_value)
         if cache is not None:
             at = (0, start, 0, 0)
@@ -75,7 +86,8 @@ class Attention(nnx.Module):
             mixed_BTHA = causal_attention(
                 query_BTHA, key_BSHA, value_BSHA, positions_T, segments_BT
             )
-        return mixed_BTHA.reshape(x_BTD.shape) @ self.w_out[...].astype(x_BTD.dtype), cache
+        mixed_BTE = mixed_BTHA.reshape(*x_BTD.shape[:-1], -1)
+        return own_heads.leave(mixed_BTE @ self.w_out[...].astype(x_BTD.dtype)), cache
 
 
 def causal_attention(

@@ -39,6 +39,11 @@ class GatedConfig(Protocol):
     """The config of a layer with gates."""
 
     @property
+    def n_channels(self) -> int:
+        """Choices that a token makes, each of `top_k`."""
+        ...
+
+    @property
     def top_k(self) -> int: ...
 
     @property
@@ -65,9 +70,10 @@ def choose_gates(given: Gates | None, own: Gates, replace: Bool[Array, "... C"] 
 
 
 def choice_counts(gates: Gates, pool_shape: tuple[int, int]) -> Int[Array, "tables N"]:
-    """How often each neuron of each table was chosen."""
+    """How often each neuron of each table was chosen; tables are as many as the gates' channels."""
     n_tables, n_neurons = pool_shape
     rows = jnp.clip(gates.indices, 0, n_neurons - 1)  # as layers do with given ones
     if n_tables > 1:
+        n_tables = rows.shape[-2]
         rows += n_neurons * jnp.arange(n_tables)[:, None]
-    return group_sizes(rows, n_tables * n_neurons).reshape(pool_shape)
+    return group_sizes(rows, n_tables * n_neurons).reshape(n_tables, n_neurons)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from sgatlin.errors import require_at_least
 from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.roles import Bias, Matrix
+from sgatlin.parallel import split
 
 # gpt-oss's clipping and slope of its gated activation.
 SWIGLU_LIMIT = 7.0
@@ -47,12 +48,16 @@ class Mlp(nnx.Module):
 
     def __init__(self, d_model: int, config: MlpConfig, *, rngs: nnx.Rngs):
         init = nnx.initializers.lecun_normal()
-        self.w_in = Matrix(init(rngs.params(), (d_model, config.d_hidden), jnp.float32))
-        self.w_out = Matrix(init(rngs.params(), (config.d_hidden, d_model), jnp.float32))
+        w_in = init(rngs.params(), (d_model, config.d_hidden), jnp.float32)
+        w_out = init(rngs.params(), (config.d_hidden, d_model), jnp.float32)
+        self.d_hidden = config.d_hidden
+        self.w_in = Matrix(w_in, dims=(None, "hidden"))
+        self.w_out = Matrix(w_out, dims=("hidden", None))
 
     def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
-        hidden = jax.nn.gelu(x @ self.w_in[...].astype(x.dtype))
-        return LayerOutput(hidden @ self.w_out[...].astype(x.dtype), None, {})
+        units = split(self.d_hidden)
+        hidden = jax.nn.gelu(units.enter(x) @ self.w_in[...].astype(x.dtype))
+        return LayerOutput(units.leave(hidden @ self.w_out[...].astype(x.dtype)), None, {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +80,7 @@ class SwigluConfig:
 
 
 class Swiglu(nnx.Module):
-    """g, u = split(W1 x + b1); W2 ((g * sigmoid(1.702 g)) * (u + 1)) + b2, g and u clipped.
+    """g, u = W_gate x + b_gate, W_up x + b_up; W2 ((g * sigmoid(1.702 g)) * (u + 1)) + b2, clipped.
 
     g is at most 7, u within +-7 (gpt-oss model card, arXiv 2508.10925).
     """
@@ -83,23 +88,24 @@ class Swiglu(nnx.Module):
     def __init__(self, d_model: int, config: SwigluConfig, *, rngs: nnx.Rngs):
         init = nnx.initializers.lecun_normal()
         hidden = config.d_hidden
-        self.w_in = Matrix(init(rngs.params(), (d_model, 2 * hidden), jnp.float32))
-        self.b_in = Bias(jnp.zeros((2 * hidden,)))
-        self.w_out = Matrix(init(rngs.params(), (hidden, d_model), jnp.float32))
+        w_in = init(rngs.params(), (d_model, 2 * hidden), jnp.float32)
+        w_out = init(rngs.params(), (hidden, d_model), jnp.float32)
+        self.d_hidden = hidden
+        # Two matrices, and not one of which the product is split: its gradient would be a copy.
+        self.w_gate, self.w_up = (
+            Matrix(w, dims=(None, "hidden")) for w in jnp.split(w_in, 2, axis=-1)
+        )
+        self.b_gate, self.b_up = (Bias(jnp.zeros((hidden,)), dims=("hidden",)) for _ in range(2))
+        self.w_out = Matrix(w_out, dims=("hidden", None))
         self.b_out = Bias(jnp.zeros((d_model,)))
 
     def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
-        dtype = x.dtype
-        # Weights are split, and not their product: the gradient of that would be a copy of it.
-        gate, up = (
-            x @ w_in.astype(dtype) + b_in.astype(dtype)
-            for w_in, b_in in zip(
-                jnp.split(self.w_in[...], 2, axis=-1), jnp.split(self.b_in[...], 2), strict=True
-            )
-        )
-        hidden = swiglu(gate, up)
-        y = hidden @ self.w_out[...].astype(dtype) + self.b_out[...].astype(dtype)
-        return LayerOutput(y, None, {})
+        dtype, units = x.dtype, split(self.d_hidden)
+        x = units.enter(x)
+        gate = x @ self.w_gate[...].astype(dtype) + self.b_gate[...].astype(dtype)
+        up = x @ self.w_up[...].astype(dtype) + self.b_up[...].astype(dtype)
+        y = units.leave(swiglu(gate, up) @ self.w_out[...].astype(dtype))
+        return LayerOutput(y + self.b_out[...].astype(dtype), None, {})
 
 
 def swiglu(gate: Float[Array, "... F"], up: Float[Array, "... F"]) -> Float[Array, "... F"]:

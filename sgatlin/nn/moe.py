@@ -27,6 +27,7 @@ from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.grouped import Implementation, grouped_matmul
 from sgatlin.ops.grouped.rows import add_group_bias, combine, sort_by_group, spread
 from sgatlin.ops.product_topk import topk
+from sgatlin.parallel import Split, split, token_mean
 
 Routing = Literal["topk_softmax", "sigmoid_bias", "paper"]
 
@@ -68,6 +69,10 @@ class MoeConfig:
                 f"top_k={self.top_k} is too large for n_experts={self.n_experts}: "
                 f"it must be at most {self.n_experts}"
             )
+
+    @property
+    def n_channels(self) -> int:
+        return 1
 
     @property
     def pool_shape(self) -> tuple[int, int]:
@@ -127,10 +132,11 @@ class Moe(nnx.Module):
             if n:
                 w_in = stack(rngs.params(), (n, d_model, 2 * hidden), jnp.float32)
                 w_out = stack(rngs.params(), (n, hidden, d_model), jnp.float32)
-                setattr(self, f"{prefix}w_in", Expert(w_in))
-                setattr(self, f"{prefix}b_in", Bias(jnp.zeros((n, 2 * hidden))))
-                setattr(self, f"{prefix}w_out", Expert(w_out))
-                setattr(self, f"{prefix}b_out", Bias(jnp.zeros((n, d_model))))
+                of = None if prefix else "experts"
+                setattr(self, f"{prefix}w_in", Expert(w_in, dims=(of, None, None)))
+                setattr(self, f"{prefix}b_in", Bias(jnp.zeros((n, 2 * hidden)), dims=(of, None)))
+                setattr(self, f"{prefix}w_out", Expert(w_out, dims=(of, None, None)))
+                setattr(self, f"{prefix}b_out", Bias(jnp.zeros((n, d_model)), dims=(of, None)))
 
     def __call__(
         self,
@@ -175,7 +181,18 @@ def moe(
     indices_TK = jnp.clip(indices_TK, 0, config.n_experts - 1)
     if counts_E is None or gates is not own:
         counts_E = choice_counts(gates, config.pool_shape)[0]
-    y_TD = chosen_experts(params, x_TD, indices_TK, scores_TK, counts_E, config.implementation)
+    experts = split(config.n_experts)
+    own_TK, own_scores_TK = own_choices(indices_TK, experts.enter(scores_TK), experts, config)
+    y_TD = chosen_experts(
+        params,
+        experts.enter(x_TD),
+        own_TK,
+        own_scores_TK,
+        experts.own(counts_E, axis=0),
+        config.implementation,
+        others=experts.parts > 1,
+    )
+    y_TD = experts.leave(y_TD)
     if config.n_shared_experts:
         y_TD += shared_experts(params, x_TD)
     return LayerOutput(y_TD.astype(x.dtype).reshape(x.shape), gates, losses)
@@ -218,14 +235,29 @@ def router_losses(
     """
     losses = {}
     if config.balance_weight > 0:
-        share_E = counts_E / (len(logits_TE) * config.top_k)
-        mean_E = jax.nn.softmax(_log_affinity(logits_TE, config)).mean(axis=0)
+        share_E = token_mean(counts_E / (len(logits_TE) * config.top_k))
+        mean_E = token_mean(jax.nn.softmax(_log_affinity(logits_TE, config)).mean(axis=0))
         overlap = jnp.sum(share_E.astype(mean_E.dtype) * mean_E)
         losses["balance"] = config.balance_weight * config.n_experts * overlap
     if config.z_weight > 0:
         log_sums_T = jax.nn.logsumexp(logits_TE, axis=-1)
-        losses["z"] = config.z_weight * jnp.mean(log_sums_T**2)
+        losses["z"] = config.z_weight * token_mean(jnp.mean(log_sums_T**2))
     return losses
+
+
+def own_choices(
+    indices_TK: Int[Array, "T K"], scores_TK: Float[Array, "T K"], experts: Split, config: MoeConfig
+) -> tuple[Int[Array, "T K"], Float[Array, "T K"]]:
+    """The choices that fall on this device's experts, counted from its first.
+
+    Other devices' have the index after the last, and a score of zero.
+    """
+    if experts.parts == 1:
+        return indices_TK, scores_TK
+    n_own = config.n_experts // experts.parts
+    of_own_TK = indices_TK - experts.own(jnp.arange(config.n_experts), axis=0)[0]
+    is_own_TK = (of_own_TK >= 0) & (of_own_TK < n_own)
+    return jnp.where(is_own_TK, of_own_TK, n_own), jnp.where(is_own_TK, scores_TK, 0)
 
 
 def chosen_experts(
@@ -235,10 +267,13 @@ def chosen_experts(
     scores_TK: Float[Array, "T K"],
     sizes_E: Int[Array, " E"],
     implementation: Implementation | None = None,
+    *,
+    others: bool = False,
 ) -> Float[Array, "T D"]:
     """Each token's experts' outputs, each times its score, summed in fp32 or wider.
 
-    `sizes_E` is how often each expert is in `indices_TK`.
+    `sizes_E` is how often each expert is in `indices_TK`. With `others` an index may be E: that is
+    none of these experts, and needs a score of zero.
     """
     dtype = x_TD.dtype
     sorting = sort_by_group(indices_TK)
@@ -246,6 +281,7 @@ def chosen_experts(
     def layer(rows_R: Array, name: str) -> Array:
         weights, bias = (params[f"{part}_{name}"].astype(dtype) for part in "wb")
         out_R = grouped_matmul(rows_R, weights, sizes_E, implementation=implementation)
+        bias = jnp.pad(bias, ((0, int(others)), (0, 0)))
         return add_group_bias(out_R, bias, sorting.group_R)
 
     hidden_RF = swiglu(*jnp.split(layer(spread(x_TD, sorting), "in"), 2, axis=-1))

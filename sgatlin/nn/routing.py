@@ -27,6 +27,7 @@ from sgatlin.nn.roles import Scale
 from sgatlin.ops.dtypes import sum_dtype
 from sgatlin.ops.neurons import Implementation
 from sgatlin.ops.product_topk import product_topk, search, topk
+from sgatlin.parallel import device_max, device_mean, split, token_mean
 
 RouterKind = Literal["product_dense", "dense", "key_value", "product_key_value"]
 PRODUCT_ROUTERS = ("product_dense", "product_key_value")
@@ -107,8 +108,10 @@ class Router(nnx.Module):
                 1.0, "fan_in", "truncated_normal", batch_axis=(0, 1)
             )
             keys = nnx.initializers.truncated_normal(1.0)
-            self.query = RouterParam(queries(query_key, (halves, c, d_model, q), jnp.float32))
-            self.key = RouterParam(keys(key_key, (halves, c, side, q), jnp.float32))
+            query = queries(query_key, (halves, c, d_model, q), jnp.float32)
+            key = keys(key_key, (halves, c, side, q), jnp.float32)
+            dims = (None, "channels", None, None)
+            self.query, self.key = (RouterParam(x, dims=dims) for x in (query, key))
         else:
             dense = nnx.initializers.lecun_normal()
             self.query = RouterParam(dense(query_key, (d_model, q), jnp.float32))
@@ -123,27 +126,39 @@ def key_scores(
 ) -> Float[Array, "... H C M"]:
     """The score of every key of each half, fp32; `params` are a `Router`'s, in x's type.
 
-    Scores are raw (arXiv 2606.07414); the key-value forms divide by the root of the key width, as
-    PEER does (arXiv 2407.04153).
+    C is this device's share of the channels. Scores are raw (arXiv 2606.07414); the key-value forms
+    divide by the root of the key width, as PEER does (arXiv 2407.04153).
     """
-    query = _queries(params, x, config)
+    query, key = _queries(params, x, config), _keys(params, config)
     (halves, side), wide = key_shape(config), sum_dtype(x)
     if config.router in QUERY_PER_CHANNEL:
-        scores = jnp.einsum(
-            "...hcq,hcmq->...hcm", query, params["key"], preferred_element_type=wide
-        )
+        scores = jnp.einsum("...hcq,hcmq->...hcm", query, key, preferred_element_type=wide)
         return scores / math.sqrt(halves * config.d_key)
-    scores = jnp.matmul(query, params["key"], preferred_element_type=wide)
-    return scores.reshape(*x.shape[:-1], halves, config.n_channels, side)
+    scores = jnp.matmul(query, key, preferred_element_type=wide)
+    return scores.reshape(*x.shape[:-1], halves, -1, side)
 
 
 def _queries(
     params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterConfig
 ) -> Float[Array, "... Q"]:
     """One for all channels, (..., Q), or for each half and channel, (..., H, C, Q)."""
-    per_channel = config.router in QUERY_PER_CHANNEL
+    channels, per_channel = split(config.n_channels), config.router in QUERY_PER_CHANNEL
+    x = channels.enter(x) if per_channel else x
     query = jnp.einsum("...d,hcdq->...hcq" if per_channel else "...d,dq->...q", x, params["query"])
-    return rms_normalised(query, params["query_scale"]) if config.query_norm else query
+    if config.query_norm:
+        scale = params["query_scale"]
+        query = rms_normalised(query, channels.enter(scale) if per_channel else scale)
+    return query if per_channel else channels.enter(query)
+
+
+def _keys(params: Mapping[str, Array], config: RouterConfig) -> Array:
+    """Those of this device's channels."""
+    channels, key = split(config.n_channels), params["key"]
+    if config.router in QUERY_PER_CHANNEL or channels.parts == 1:
+        return key
+    halves, side = key_shape(config)
+    by_channel = channels.enter(key).reshape(len(key), halves, config.n_channels, side)
+    return channels.own(by_channel, axis=2).reshape(len(key), -1)
 
 
 def choose(scores: Float[Array, "... H C M"], config: RouterConfig) -> Gates:
@@ -172,8 +187,8 @@ def route(params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterC
         return choose(key_scores(params, x, config), config)
     indices, scores = search(
         _queries(params, x, config),
-        params["key"],
-        config.n_channels,
+        _keys(params, config),
+        config.n_channels // split(config.n_channels).parts,
         config.top_k,
         implementation=config.implementation,
     )
@@ -189,7 +204,8 @@ def balance_loss(
     over tokens of its softmax probability among all N (Fedus 2021, arXiv 2101.03961, eq. 4-6, with
     neurons for experts). Scores of a product router add, so its probabilities multiply.
     """
-    n_channels, n_neurons = config.n_channels, config.n_neurons
+    channels, n_neurons = split(config.n_channels), config.n_neurons
+    n_channels = config.n_channels // channels.parts  # this device's
     probabilities = jax.nn.softmax(scores, axis=-1).reshape(-1, *scores.shape[-3:])
     if config.router in PRODUCT_ROUTERS:
         first_TCM, second_TCM = probabilities[:, 0], probabilities[:, 1]
@@ -198,8 +214,9 @@ def balance_loss(
     else:
         mean_CN = probabilities[:, 0].mean(axis=0)
     counts_CN = choice_counts(gates, (n_channels, n_neurons))
-    share_CN = counts_CN / (len(probabilities) * config.top_k)
-    return n_neurons * jnp.sum(share_CN * mean_CN, axis=-1).mean()
+    share_CN = token_mean(counts_CN / (len(probabilities) * config.top_k))
+    overlap = channels.leave(jnp.sum(share_CN * token_mean(mean_CN)))
+    return n_neurons * overlap / config.n_channels
 
 
 def router_flops(config: RouterConfig, d_model: int) -> int:
@@ -229,9 +246,9 @@ def router_health(gates: Gates, counts: Int[Array, "tables N"]) -> dict[str, Flo
     """
     n_neurons = counts.shape[-1]
     p_CN = counts / counts.sum(axis=-1, keepdims=True)
-    entropy = jax.scipy.special.entr(p_CN).sum(axis=-1).mean()
+    entropy = device_mean(jax.scipy.special.entr(p_CN).sum(axis=-1).mean())
     return {
-        "score_rms": jnp.sqrt(jnp.mean(gates.scores**2)),
-        "largest_score": gates.scores.max(),
+        "score_rms": jnp.sqrt(device_mean(jnp.mean(gates.scores**2))),
+        "largest_score": device_max(gates.scores.max()),
         "choice_entropy": entropy / math.log(n_neurons) if n_neurons > 1 else jnp.ones(()),
     }

@@ -37,6 +37,7 @@ from sgatlin.nn.routing import (
 )
 from sgatlin.ops.neurons import Implementation, gather_dot, gather_sum
 from sgatlin.ops.neurons.choose import best
+from sgatlin.parallel import split
 
 Activation = Literal["identity", "relu", "gelu", "swish"]
 Placement = Literal["after_gate", "before_gate"]
@@ -143,7 +144,8 @@ class Sgatlin(nnx.Module):
             router = nnx.to_pure_dict(nnx.state(self.router))
             deviation = matched_deviation(router, config, d_model, rngs.params())
             w_in, w_out = (w * math.sqrt(d_model) * deviation for w in (w_in, w_out))
-        self.w_in, self.w_out = Pool(w_in), Pool(w_out)
+        dims = (None if config.shared_pool else "channels", None, None)
+        self.w_in, self.w_out = (Pool(w, dims=dims) for w in (w_in, w_out))
 
     def __call__(
         self,
@@ -183,7 +185,11 @@ def sgatlin(
         else:
             own = route(router, x, config)
         gates = choose_gates(gates, own, replace)
-    y = gated_neurons(x, gates, params["w_in"].astype(dtype), params["w_out"].astype(dtype), config)
+    channels = split(config.n_channels)
+    w_in, w_out = (params[name].astype(dtype) for name in ("w_in", "w_out"))
+    if config.shared_pool:
+        w_in, w_out = channels.enter(w_in), channels.enter(w_out)
+    y = channels.leave(gated_neurons(channels.enter(x), gates, w_in, w_out, config))
     return LayerOutput(y, gates, losses)
 
 

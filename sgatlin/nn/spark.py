@@ -22,6 +22,7 @@ from sgatlin.errors import UserError
 from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.roles import Matrix
 from sgatlin.ops.dtypes import sum_dtype
+from sgatlin.parallel import UNSPLIT, Split, split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,25 +59,38 @@ class Spark(nnx.Module):
         init, hidden = nnx.initializers.lecun_normal(), config.d_hidden
         r = d_model // 2
         self.config = config
-        self.w_predict = Matrix(init(rngs.params(), (r, hidden), jnp.float32))
-        self.w_value = Matrix(init(rngs.params(), (d_model - r, hidden), jnp.float32))
-        self.w_out = Matrix(init(rngs.params(), (hidden, d_model), jnp.float32))
+        w_predict = init(rngs.params(), (r, hidden), jnp.float32)
+        w_value = init(rngs.params(), (d_model - r, hidden), jnp.float32)
+        w_out = init(rngs.params(), (hidden, d_model), jnp.float32)
+        self.w_predict, self.w_value = (
+            Matrix(w, dims=(None, "hidden")) for w in (w_predict, w_value)
+        )
+        self.w_out = Matrix(w_out, dims=("hidden", None))
 
     def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
         dtype, r = x.dtype, self.w_predict.shape[0]
+        units = split(self.config.d_hidden)
+        x = units.enter(x)
         predicted = x[..., :r] @ self.w_predict[...].astype(dtype)
-        fires = jax.nn.gelu(statistical_topk(predicted, self.config.n_active))
+        fires = jax.nn.gelu(statistical_topk(predicted, self.config.n_active, units))
         hidden = fires * (x[..., r:] @ self.w_value[...].astype(dtype))
-        return LayerOutput(hidden @ self.w_out[...].astype(dtype), None, {})
+        return LayerOutput(units.leave(hidden @ self.w_out[...].astype(dtype)), None, {})
 
 
-def statistical_topk(x: Float[Array, "... F"], k: int) -> Float[Array, "... F"]:
+def statistical_topk(
+    x: Float[Array, "... F"], k: int, units: Split = UNSPLIT
+) -> Float[Array, "... F"]:
     """max(x - threshold, 0), threshold = mean + deviation * the normal quantile of 1 - k / F.
 
-    Of normal entries k are above it, on average. Mean and deviation are fp32, and have gradients.
+    Of normal entries k are above it, on average. Mean and deviation are fp32, and have gradients;
+    where units are split, they are of all devices' entries.
     """
-    quantile = statistics.NormalDist().inv_cdf(1 - k / x.shape[-1])
+
+    def mean_of(entries: Array) -> Array:
+        return units.enter(units.leave(entries.mean(axis=-1, keepdims=True)) / units.parts)
+
+    quantile = statistics.NormalDist().inv_cdf(1 - k / (x.shape[-1] * units.parts))
     wide = x.astype(sum_dtype(x))
-    mean = wide.mean(axis=-1, keepdims=True)
-    deviation = jnp.sqrt(jnp.mean((wide - mean) ** 2, axis=-1, keepdims=True) + 1e-12)
+    mean = mean_of(wide)
+    deviation = jnp.sqrt(mean_of((wide - mean) ** 2) + 1e-12)
     return jnp.maximum(wide - (mean + quantile * deviation), 0).astype(x.dtype)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from sgatlin.errors import UserError
 from sgatlin.nn.gates import LayerOutput
 from sgatlin.nn.roles import Matrix
+from sgatlin.parallel import UNSPLIT, Split, split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,17 +50,25 @@ class TopkMlp(nnx.Module):
     def __init__(self, d_model: int, config: TopkMlpConfig, *, rngs: nnx.Rngs):
         init = nnx.initializers.lecun_normal()
         self.config = config
-        self.w_in = Matrix(init(rngs.params(), (d_model, config.d_hidden), jnp.float32))
-        self.w_out = Matrix(init(rngs.params(), (config.d_hidden, d_model), jnp.float32))
+        w_in = init(rngs.params(), (d_model, config.d_hidden), jnp.float32)
+        w_out = init(rngs.params(), (config.d_hidden, d_model), jnp.float32)
+        self.w_in = Matrix(w_in, dims=(None, "hidden"))
+        self.w_out = Matrix(w_out, dims=("hidden", None))
 
     def __call__(self, x: Float[Array, "... D"]) -> LayerOutput:
         activation = {"relu": jax.nn.relu, "gelu": jax.nn.gelu}[self.config.activation]
-        hidden = activation(x @ self.w_in[...].astype(x.dtype))
-        kept = keep_largest(hidden, self.config.top_k)
-        return LayerOutput(kept @ self.w_out[...].astype(x.dtype), None, {})
+        units = split(self.config.d_hidden)
+        hidden = activation(units.enter(x) @ self.w_in[...].astype(x.dtype))
+        kept = keep_largest(hidden, self.config.top_k, units)
+        return LayerOutput(units.leave(kept @ self.w_out[...].astype(x.dtype)), None, {})
 
 
-def keep_largest(x: Float[Array, "... F"], k: int) -> Float[Array, "... F"]:
-    """x with all but its k largest entries zero; what ties with the k-th is kept too."""
-    smallest_kept, _ = jax.lax.top_k(jax.lax.stop_gradient(x), k)
-    return jnp.where(x >= smallest_kept[..., -1:], x, 0)
+def keep_largest(x: Float[Array, "... F"], k: int, units: Split = UNSPLIT) -> Float[Array, "... F"]:
+    """x with all but its k largest entries zero; what ties with the k-th is kept too.
+
+    Where units are split, of all devices' entries.
+    """
+    largest, _ = jax.lax.top_k(jax.lax.stop_gradient(x), min(k, x.shape[-1]))
+    if units.parts > 1:
+        largest, _ = jax.lax.top_k(units.gathered(largest, axis=x.ndim - 1), k)
+    return jnp.where(x >= largest[..., -1:], x, 0)

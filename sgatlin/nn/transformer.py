@@ -8,15 +8,18 @@ B batch, T time, D model, V vocabulary, L layers, C channels, K chosen, N neuron
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from sgatlin.errors import UserError, require_at_least
+from sgatlin.mesh import Sizes
 from sgatlin.nn.attention import Attention, Cache
 from sgatlin.nn.feed_forward import FeedForwardConfig
 from sgatlin.nn.gates import GatedConfig, Gates, LayerOutput, choice_counts
@@ -26,6 +29,7 @@ from sgatlin.nn.routing import router_health
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.ops.embedding import embed, unembed
 from sgatlin.ops.platform import platform
+from sgatlin.parallel import partition_spec, sizes, split, token_sum, whole
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 LogitsDtype = Literal["float32", "compute"]
@@ -111,6 +115,8 @@ class Output(NamedTuple):
     """fp32; None if not asked for."""
     hidden: Float[Array, "B T D"]
     """What the logits are products of: the residual stream after the last block, normed; fp32."""
+    embedding: Float[Array, "V D"]
+    """And the embedding, which they are the products with."""
     gates: Gates | None
     """(L, B, T, C, K), if asked for and the layer has gates."""
     cache: Cache | None
@@ -180,23 +186,25 @@ class Transformer(nnx.Module):
         """
         graph, layers = nnx.split(self.blocks)
         layers = narrowed(layers, self.config.compute_dtype)
+        specs = partition_specs(self.config, sizes())
+        embedding_VD = whole(self.embedding[...], specs["embedding"])
         gated = self.config.feed_forward
         if edit is not None and not isinstance(gated, GatedConfig):
             raise UserError(f"feed_forward is {gated.kind!r}, which has no gates to edit")
 
         def layer(x_BTD: Array, per_layer: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
             params, layer_cache, layer_edit = per_layer
-            block = nnx.merge(graph, params)
+            block = nnx.merge(graph, whole_layer(params, specs["blocks"]))
             (x_BTD, gates, losses), layer_cache = block(
                 x_BTD, self.config.compute_dtype, layer_cache, layer_edit, segments_BT
             )
             health, counts = {}, None
             if return_health and gates is not None and isinstance(gated, GatedConfig):
-                counts = choice_counts(gates, gated.pool_shape)
+                counts = all_counts(gates, gated)
                 health = router_health(gates, counts)
             return x_BTD, (layer_cache, gates if return_gates else None, losses, health, counts)
 
-        x_BTD = embed(self.embedding[...], tokens_BT)
+        x_BTD = embed(embedding_VD, tokens_BT)
         x_BTD, (cache, gates, losses, health, counts) = jax.lax.scan(
             rematerialised(layer, self.config),
             x_BTD,
@@ -206,8 +214,8 @@ class Transformer(nnx.Module):
         hidden_BTD, logits_BTV = self.norm(x_BTD), None
         if return_logits:
             dtype = self.config.unembedding_dtype
-            logits_BTV = unembed(hidden_BTD, self.embedding[...], dtype)
-        return Output(logits_BTV, hidden_BTD, gates, cache, losses, health, counts)
+            logits_BTV = unembed(hidden_BTD, embedding_VD, dtype)
+        return Output(logits_BTV, hidden_BTD, embedding_VD, gates, cache, losses, health, counts)
 
     def empty_cache(self, batch_size: int, max_length: int) -> Cache:
         """A cache for `batch_size` sequences of up to `max_length` positions."""
@@ -218,6 +226,37 @@ class Transformer(nnx.Module):
             values=jnp.zeros(shape, config.compute_dtype),
             length=jnp.zeros((config.n_layers,), jnp.int32),
         )
+
+
+@functools.cache
+def partition_specs(config: TransformerConfig, sizes: Sizes) -> dict[str, Any]:
+    """Where each parameter is split on a mesh of such sizes: a tree like the parameters'."""
+    units = {"heads": config.n_heads}
+
+    def spec(path: tuple[Any, ...], variable: nnx.Variable) -> nnx.Variable:
+        stacked = path[0] == "blocks"
+        dims = getattr(variable, "dims", ())
+        one = partition_spec(variable.shape[stacked:], dims, sizes, units)
+        return variable.replace(PartitionSpec(*(None,) * stacked, *one))
+
+    return nnx.to_pure_dict(nnx.map_state(spec, nnx.state(abstract_model(config))))
+
+
+def whole_layer(params: nnx.State[Any, Any], specs: Mapping[str, Any]) -> nnx.State[Any, Any]:
+    """One layer's parameters, as far as `fsdp` had split them; specs are those of the stack."""
+
+    def gathered(path: tuple[Any, ...], variable: nnx.Variable) -> nnx.Variable:
+        spec: Any = functools.reduce(lambda tree, name: tree[name], path, specs)
+        return variable.replace(whole(variable[...], PartitionSpec(*spec[1:])))
+
+    return nnx.map_state(gathered, params)
+
+
+def all_counts(gates: Gates, config: GatedConfig) -> Int[Array, "tables N"]:
+    """`choice_counts` of all devices' tokens, and of their channels where these share a table."""
+    counts = token_sum(choice_counts(gates, config.pool_shape))
+    shared = config.pool_shape[0] == 1
+    return split(config.n_channels).leave(counts) if shared else counts
 
 
 def narrowed(state: nnx.State[Any, Any], dtype: jnp.dtype) -> nnx.State[Any, Any]:
@@ -237,7 +276,7 @@ def narrowed(state: nnx.State[Any, Any], dtype: jnp.dtype) -> nnx.State[Any, Any
 def rematerialised(layer: Callable, config: TransformerConfig) -> Callable:
     """`layer` with what `remat` names recomputed in the backward pass instead of stored."""
     # Where layers are written out one after another XLA sees that a thing is computed twice.
-    prevent_cse = config.remat != "none" and config.layers_at_once > 1
+    prevent_cse = config.layers_at_once > 1 and (config.remat != "none" or sizes().fsdp > 1)
     policies: dict[Remat, Callable[..., bool]] = {
         "none": _all_but_reshapes,
         "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -247,8 +286,12 @@ def rematerialised(layer: Callable, config: TransformerConfig) -> Callable:
 
 
 def _all_but_reshapes(primitive: Any, *_: Any, **__: Any) -> bool:
-    """A reshape costs nothing; a reshaped table that is stored is a copy of it, of every layer."""
-    return primitive.name != "reshape"
+    """A reshape costs nothing; a reshaped table that is stored is a copy of it, of every layer.
+
+    So is one that was gathered: the backward pass gathers it again (ZeRO's third stage, Rajbhandari
+    2020, arXiv 1910.02054).
+    """
+    return primitive.name not in ("reshape", "all_gather")
 
 
 def init_params(config: TransformerConfig, seed: int) -> dict[str, Any]:

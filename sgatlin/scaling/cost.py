@@ -18,7 +18,9 @@ def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
     tokens = config.train.steps * config.tokens_per_step
     parameters = count_parameters(model)
     forward, training = forward_flops(model, seq_len), training_flops(model, seq_len)
-    memory = training_memory(config, platform)
+    sizes = config.mesh.planned(jax.device_count())
+    memory = training_memory(config, platform, sizes)
+    each = f", on each of {sizes.devices} devices" if sizes.devices > 1 else ""
     flops = model.feed_forward.forward_flops(model.d_model)
     return {
         "layer": model.feed_forward.kind,
@@ -38,7 +40,7 @@ def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
         "training FLOPs, layers only (paper)": f"{training.paper * tokens:.3g}",
         "training FLOPs, with unembedding (full)": f"{training.full * tokens:.3g}",
         **{f"memory: {name}": _mebibytes(size) for name, size in memory._asdict().items()},
-        f"memory: in all, about, on a {platform or jax.default_backend()}": _mebibytes(
+        f"memory: in all, about, on a {platform or jax.default_backend()}{each}": _mebibytes(
             memory.total
         ),
     }

@@ -43,8 +43,10 @@ _IN_PLACE = {"scatter", "scatter-add", "scatter_add", "dynamic_update_slice"}
 # Times its own size that a result has to read to be stored rather than computed again.
 _DEAR = 1.25
 _LOOPS = {"scan", "while", "cond"}
+# What costs no memory: of a sum over devices too, the result may be where the own part was.
 _RENAMINGS = set(
-    "reshape squeeze expand_dims stop_gradient copy optimization_barrier reduce_precision".split()
+    "reshape squeeze expand_dims stop_gradient copy optimization_barrier reduce_precision "
+    "psum".split()
 )
 
 

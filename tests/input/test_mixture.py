@@ -146,10 +146,8 @@ def test_resuming_anywhere_equals_the_uninterrupted_stream(parts, order, start):
 @pytest.mark.parametrize("process_count", [1, 2, 3, 6, 12])
 @pytest.mark.parametrize("start", [5, BLOCK - 20])
 def test_processes_share_the_same_stream(parts, order, process_count, start):
-    shares = [
-        take(parts, 4, start_example=start, process_index=i, process_count=process_count)
-        for i in range(process_count)
-    ]
+    rows = np.arange(12).reshape(process_count, -1)
+    shares = [take(parts, 4, start_example=start, rows=own) for own in rows.tolist()]
     together = [ids(rows) for rows in zip(*shares, strict=True)]
     assert [*itertools.chain(*together)] == order[start : start + 48].tolist()
 

@@ -49,8 +49,10 @@ def test_swiglu_value():
         SwigluConfig(d_hidden=2),
         1,
         # gates (1 + 1, 3 - 3), ups (2 + 0, 5 + 4): the second is clipped to 7, its gate is 0.
-        w_in=[[1, 3, 2, 5]],
-        b_in=[1, -3, 0, 4],
+        w_gate=[[1, 3]],
+        b_gate=[1, -3],
+        w_up=[[2, 5]],
+        b_up=[0, 4],
         w_out=[[10], [100]],
         b_out=[0.5],
     )
@@ -107,10 +109,13 @@ def test_initial_parameters():
     config = SwigluConfig(d_hidden=60)
     init = jax.jit(lambda key: nnx.to_pure_dict(nnx.state(Swiglu(80, config, rngs=nnx.Rngs(key)))))
     params = init(jax.random.key(0, impl="unsafe_rbg"))
-    assert params["w_in"].shape == (80, 120)
-    assert float(np.std(params["w_in"])) == pytest.approx(1 / math.sqrt(80), rel=0.05)
+    for name in ("w_gate", "w_up"):
+        assert params[name].shape == (80, 60)
+        assert float(np.std(params[name])) == pytest.approx(1 / math.sqrt(80), rel=0.05)
+    assert not np.array_equal(params["w_gate"], params["w_up"])
     assert float(np.std(params["w_out"])) == pytest.approx(1 / math.sqrt(60), rel=0.05)
-    assert not params["b_in"].any()
+    assert not params["b_gate"].any()
+    assert not params["b_up"].any()
     assert not params["b_out"].any()
 
 

@@ -38,7 +38,17 @@ ATTENTION = {
             {"router": {"query": "Router", "key": "Router"}, "w_in": "Pool", "w_out": "Pool"},
         ),
         (MlpConfig(), {"w_in": "Matrix", "w_out": "Matrix"}),
-        (SwigluConfig(), {"w_in": "Matrix", "b_in": "Bias", "w_out": "Matrix", "b_out": "Bias"}),
+        (
+            SwigluConfig(),
+            {
+                "w_gate": "Matrix",
+                "w_up": "Matrix",
+                "w_out": "Matrix",
+                "b_gate": "Bias",
+                "b_up": "Bias",
+                "b_out": "Bias",
+            },
+        ),
     ],
 )
 def test_every_parameter_has_a_role(feed_forward, roles):

@@ -52,7 +52,8 @@ def scaled_down(config: Config) -> Config:
     The learning rate is one for that size: to tune a config is no change of numerics.
     """
     layer = config.model.feed_forward
-    small = {name: value for name, value in SMALL.items() if hasattr(layer, name)}
+    fields = {field.name for field in dataclasses.fields(layer)}
+    small = {name: value for name, value in SMALL.items() if name in fields}
     schedule = dataclasses.replace(config.optimizer.schedule, warmup_steps=4)
     return dataclasses.replace(
         config,

@@ -42,7 +42,8 @@ def grouped_matmul(
 ) -> Float[Array, "R F"]:
     """y[r] = x[r] w[group of r], summed in fp32 or wider, in x's type.
 
-    The first group_sizes[0] rows are group 0's, and so on; the sizes have to sum to R.
+    The first group_sizes[0] rows are group 0's, and so on. Rows after the last group's are of none:
+    what they give is finite, and zero where they are.
     `implementation=None` picks for the platform.
     """
     return _matmul(_pick(implementation), x_RD, w_EDF, group_sizes_E)

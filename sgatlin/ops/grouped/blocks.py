@@ -32,7 +32,8 @@ def matmul(
         w_EDF[blocks.group_n],
         preferred_element_type=sum_dtype(x_RD),
     ).astype(x_RD.dtype)
-    return y_nbF.reshape(-1, w_EDF.shape[-1]).at[blocks.slot_R].get(mode="promise_in_bounds")
+    slots_F = y_nbF.reshape(-1, w_EDF.shape[-1])
+    return slots_F.at[blocks.slot_R].get(mode="fill", fill_value=0)
 
 
 def outer(
@@ -60,7 +61,7 @@ class _Blocks(NamedTuple):
     used_nb: Bool[Array, "n b"]
     """False for padding."""
     slot_R: Int[Array, " R"]
-    """The slot of each row, counted through all blocks."""
+    """The slot of each row, counted through all blocks; one too many for a row of no group."""
 
 
 def _blocks(group_sizes_E: Int[Array, " E"], n_rows: int) -> _Blocks:
@@ -80,11 +81,12 @@ def _blocks(group_sizes_E: Int[Array, " E"], n_rows: int) -> _Blocks:
     rank_n = jnp.arange(n_blocks) - first_block_E[group_n]
     rank_nb = rank_n[:, None] * block + jnp.arange(block)
     group_R = _count_up_to(ends_E, n_rows)
+    slot_R = jnp.arange(n_rows) + (first_block_E * block - starts_E)[group_R]
     return _Blocks(
         group_n=group_n,
         row_nb=starts_E[group_n][:, None] + rank_nb,
         used_nb=rank_nb < group_sizes_E[group_n][:, None],
-        slot_R=jnp.arange(n_rows) + (first_block_E * block - starts_E)[group_R],
+        slot_R=jnp.where(group_R < n_groups, slot_R, n_blocks * block),
     )
 
 
