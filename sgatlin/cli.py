@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `sgatlin COMMAND ...`. Bad input ends in one line and exit code 2."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from sgatlin.commands.prepare import (
     PrepareText,
     PrepareTinyStories,
 )
+from sgatlin.commands.runs import Export, Runs
 from sgatlin.errors import RunStopped, UserError
 
 DEFAULT_CONFIG = "storyworld"
@@ -44,6 +46,8 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "bench decode": BenchDecode,
     "data verify": VerifyData,
     "data show": ShowData,
+    "runs": Runs,
+    "export": Export,
 }
 """Of one or two words; `train` is apart, as its first argument decides what the others mean."""
 
@@ -56,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_command(command: Callable[[], None]) -> None:
     """Runs a command and turns what it tells the user into one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a sign it cannot show is no reason to fail
     try:
         command()
     except UserError as error:

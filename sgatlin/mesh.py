@@ -89,6 +89,11 @@ def mesh_sizes(mesh: Mesh | AbstractMesh | None) -> Sizes:
     return ONE_DEVICE if mesh is None else Sizes(**{axis: mesh.shape[axis] for axis in AXES})
 
 
+def everywhere(mesh: Mesh | None) -> NamedSharding | None:
+    """Whole on each device; None without a mesh."""
+    return None if mesh is None else NamedSharding(mesh, PartitionSpec())
+
+
 def placed(mesh: Mesh | None, specs: Any) -> Any:
     """The tree of shardings that a tree of specs means on the mesh; all None without one."""
     return jax.tree.map(

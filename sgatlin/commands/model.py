@@ -95,11 +95,14 @@ class Cost:
     """NAME or NAME:VARIANT of each config; tinystories:sgatlin, say."""
     platform: Literal["cpu", "gpu", "tpu"] | None = None
     """What to estimate the memory for, and the type that `auto` computes in; this machine's."""
+    mesh: tuple[int, int, int] | None = None
+    """Memory on each device of a mesh of DATA FSDP TENSOR; the configs' own by default."""
     layers: bool = False
     """Print instead the table of all layers in docs/layers.md."""
 
     def __call__(self) -> None:
         from sgatlin.config import load_config
+        from sgatlin.mesh import AXES, MeshConfig
         from sgatlin.scaling.cost import cost_table
         from sgatlin.scaling.layers import layer_table
 
@@ -108,4 +111,10 @@ class Cost:
             return
         if not self.configs:
             raise UserError("sgatlin cost needs configs, such as tinystories slimpajama:moe-s4")
-        print(cost_table({spec: load_config(spec) for spec in self.configs}, self.platform))
+        configs = {spec: load_config(spec) for spec in self.configs}
+        if self.mesh is not None:
+            mesh = MeshConfig(**dict(zip(AXES, self.mesh, strict=True)))
+            configs = {
+                spec: dataclasses.replace(config, mesh=mesh) for spec, config in configs.items()
+            }
+        print(cost_table(configs, self.platform))

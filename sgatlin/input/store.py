@@ -73,7 +73,10 @@ class TokenStore:
             size = (path / file.file).stat().st_size if (path / file.file).is_file() else None
             if size != file.size:
                 found = "is missing" if size is None else f"has {size} bytes, not {file.size}"
-                raise UserError(f"{path / file.file} {found}: prepare it again")
+                raise UserError(
+                    f"{path / file.file} {found}: prepare or copy it again (`sgatlin data verify "
+                    f"{path}` names all that is damaged)"
+                )
         return cls(path, manifest, manifest.shards)
 
     @property

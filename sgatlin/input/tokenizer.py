@@ -15,6 +15,7 @@ import numpy as np
 import tokenizers
 
 from sgatlin.errors import UserError
+from sgatlin.files import write_atomically
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -72,7 +73,7 @@ class Tokenizer:
         return np.array([len(piece) for piece in self._pieces], dtype=np.int32)
 
     def save(self, path: Path) -> None:
-        path.write_text(self.json, encoding="utf-8")
+        write_atomically(path, self.json)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

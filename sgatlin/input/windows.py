@@ -65,8 +65,9 @@ class Windows:
         return self.store.slice(start, start + self.seq_len + 1)
 
     def check(self, index: int) -> None:
-        """UserError if a token of this window is not of the store's vocabulary."""
-        _check_slice(self.store, index * self.seq_len, self[index])
+        """UserError, naming file and window, if a token is not of the store's vocabulary."""
+        start = index * self.seq_len
+        _check_slice(self.store, start, self[index], where=f" in window {index}")
 
 
 def stacked(windows: np.ndarray, example_ids_B: np.ndarray, *, bos_id: int | None) -> Batch:
@@ -114,14 +115,15 @@ def check_vocabulary(store: TokenStore, *, max_tokens: int = 1 << 30) -> None:
         _check_slice(store, start, store.slice(start, stop))
 
 
-def _check_slice(store: TokenStore, start: int, tokens: np.ndarray) -> None:
+def _check_slice(store: TokenStore, start: int, tokens: np.ndarray, where: str = "") -> None:
     """UserError about the first of `tokens`, read from position `start`, that cannot be."""
     if tokens.max() < store.vocab_size:
         return
     first = int(np.argmax(tokens >= store.vocab_size))
     raise UserError(
-        f"{_file_at(store, start + first)} holds token {tokens[first]}, outside the vocabulary of "
-        f"{store.vocab_size}: it is damaged, prepare {store.path} again"
+        f"{_file_at(store, start + first)} holds token {tokens[first]}{where}, outside the "
+        f"vocabulary of {store.vocab_size}: it is damaged, prepare or copy {store.path} again "
+        f"(`sgatlin data verify {store.path}` names all that is)"
     )
 
 

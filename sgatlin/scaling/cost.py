@@ -9,6 +9,7 @@ from sgatlin.config import Config
 from sgatlin.scaling.flops import count_parameters, forward_flops, gathered_bytes, training_flops
 from sgatlin.scaling.xla import xla_forward_flops
 from sgatlin.tables import aligned
+from sgatlin.train.layout import layout
 from sgatlin.train.memory import Platform, training_memory
 
 
@@ -19,6 +20,7 @@ def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
     parameters = count_parameters(model)
     forward, training = forward_flops(model, seq_len), training_flops(model, seq_len)
     sizes = config.mesh.planned(jax.device_count())
+    layout(config, sizes)  # or it is told why not
     memory = training_memory(config, platform, sizes)
     each = f", on each of {sizes.devices} devices" if sizes.devices > 1 else ""
     flops = model.feed_forward.forward_flops(model.d_model)

@@ -6,17 +6,13 @@
     checkpoints/500/state/train/        arrays of the training state: optimizer, step, random keys
     checkpoints/500/state/data/         position in the data, as JSON
 
-The arrays are Orbax's; no other file of the package imports it. Trees are stored flat, keyed by the
-path of each leaf: the structure comes from the tree that is restored into, and what holds no array
-(None, optax.EmptyState) never reaches the disk.
+How the arrays are stored is in `arrays`; what becomes of a damaged step, in `fallback`.
 """
 
 import contextlib
 import dataclasses
 import json
-import logging
 import math
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,18 +20,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import jax
-from orbax.checkpoint import v1 as ocp
-
-from sgatlin.errors import UserError, require_at_least
-from sgatlin.train import manifest
+from sgatlin.errors import RunStopped, UserError, require_at_least
+from sgatlin.train import arrays, manifest
 from sgatlin.train.manifest import Manifest
 
 _STATE = "state"
-_NAMES = ("params", "train", "data")
-
-# Orbax logs a failed write as pages of tracebacks, and raises it too: a user reads our one line.
-logging.getLogger("absl").addFilter(lambda record: f"{os.sep}orbax{os.sep}" not in record.pathname)
+_NAMES = ("params", "train", arrays.JSON)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +34,8 @@ class CheckpointConfig:
 
     every_steps: int = 500
     """Steps from one save to the next."""
+    every_minutes: float | None = None
+    """Also save when so many minutes have passed since the last save."""
     keep_last: int = 2
     """How many of the latest steps to keep."""
     keep_every: int | None = None
@@ -54,6 +46,8 @@ class CheckpointConfig:
     def __post_init__(self) -> None:
         require_at_least(1, every_steps=self.every_steps, keep_last=self.keep_last)
         require_at_least(0, keep_best=self.keep_best)
+        if self.every_minutes is not None and not self.every_minutes > 0:
+            raise UserError(f"every_minutes={self.every_minutes} must be above 0, or None")
         if self.keep_every is not None and (
             self.keep_every < 1 or self.keep_every % self.every_steps != 0
         ):
@@ -77,7 +71,7 @@ class Checkpointer:
         self._pending: tuple[int, Future[None]] | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            for step in _steps(directory):
+            for step in saved_steps(directory):
                 if not (directory / str(step) / manifest.FILENAME).exists():
                     _remove(directory / str(step))
         except OSError as error:
@@ -107,10 +101,11 @@ class Checkpointer:
             one that is not finite, cannot be the best.
           wait: return only when the step is good.
 
-        Raises UserError, naming the last good step, if this or the last save could not be written.
+        Raises RunStopped, naming the last good step, if this or the last save could not be
+        written.
         """
         self.wait()
-        trees = {"params": _flatten(params), "train": _flatten(train)}
+        trees = {"params": arrays.flatten(params), "train": arrays.flatten(train)}
         data = json.loads(json.dumps(data))
         if val_loss is not None:
             val_loss = float(val_loss) if math.isfinite(val_loss) else None
@@ -125,12 +120,17 @@ class Checkpointer:
             self.wait()
 
     def wait(self) -> None:
-        """Waits until the last save is good; a UserError if it could not be written."""
+        """Waits until the last save is good; RunStopped if it could not be written."""
         if self._pending is not None:
             step, future = self._pending
             self._pending = None
             with self._failure_named(step):
                 future.result()
+
+    def poll(self) -> None:
+        """Raises what `wait` would, if it is known already; costs nothing."""
+        if self._pending is not None and self._pending[1].done():
+            self.wait()
 
     def close(self) -> None:
         """Waits for the last save and ends the writing thread."""
@@ -144,7 +144,7 @@ class Checkpointer:
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         # An error that is already on its way says more than the failed save that may go with it.
-        with contextlib.suppress(UserError) if error else contextlib.nullcontext():
+        with contextlib.suppress(RunStopped) if error else contextlib.nullcontext():
             self.close()
 
     def _start(self, unproven: Manifest, state: dict[str, Any]) -> None:
@@ -152,25 +152,21 @@ class Checkpointer:
         if folder.exists():
             _remove(folder)
         folder.mkdir()
-        with _context():
-            written = ocp.save_checkpointables_async((folder / _STATE).absolute(), state)
-        future = self._writer.submit(self._finish, written.result, unproven)
+        wait_for_arrays = arrays.write(folder / _STATE, state)
+        future = self._writer.submit(self._finish, wait_for_arrays, unproven)
         self._pending = unproven.step, future
 
-    def _finish(self, wait_for_orbax: Callable[[], None], unproven: Manifest) -> None:
+    def _finish(self, wait_for_arrays: Callable[[], None], unproven: Manifest) -> None:
         """Runs in the background: the step becomes good, and older ones may go."""
-        wait_for_orbax()
+        wait_for_arrays()
         folder = self.directory / str(unproven.step)
         files = manifest.hash_files(folder)
         manifest.write(folder, dataclasses.replace(unproven, files=files))
         self._remove_old()
 
     def _is_intact(self, step: int) -> bool:
-        try:
-            verify(self.directory, step)
-        except UserError:
-            return False
-        return True
+        folder = self.directory / str(step)
+        return (folder / manifest.FILENAME).exists() and manifest.fault(folder) is None
 
     def _record_loss(self, step: int, val_loss: float) -> None:
         folder = self.directory / str(step)
@@ -178,9 +174,11 @@ class Checkpointer:
         self._remove_old()
 
     def _remove_old(self) -> None:
-        steps = good_steps(self.directory)
+        # A damaged step neither counts, lest a good one goes for it, nor is removed unseen.
+        sound = _sound(self.directory)
+        steps = list(sound)
         keep = set(steps[-self.config.keep_last :])
-        keep.update(_by_loss(self.directory)[: self.config.keep_best])
+        keep.update(_by_loss(sound)[: self.config.keep_best])
         if self.config.keep_every is not None:
             keep.update(step for step in steps if step % self.config.keep_every == 0)
         for step in set(steps) - keep:
@@ -201,7 +199,7 @@ class Checkpointer:
             last = latest(self.directory)
             good = "no step is good yet" if last is None else f"the last good step is {last}"
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise UserError(
+            raise RunStopped(
                 f"saving step {step} in {self.directory} failed: {reason}; {good}: "
                 "mend the disk and start again with the same directory"
             ) from error
@@ -210,7 +208,9 @@ class Checkpointer:
 def good_steps(directory: Path) -> list[int]:
     """The steps whose saving was finished, in order; none if there is no such directory."""
     return [
-        step for step in _steps(directory) if (directory / str(step) / manifest.FILENAME).exists()
+        step
+        for step in saved_steps(directory)
+        if (directory / str(step) / manifest.FILENAME).exists()
     ]
 
 
@@ -221,7 +221,7 @@ def latest(directory: Path) -> int | None:
 
 def best(directory: Path) -> int | None:
     """The good step of lowest recorded validation loss, None if none was recorded."""
-    return next(iter(_by_loss(directory)), None)
+    return next(iter(_by_loss(_sound(directory))), None)
 
 
 def verify(directory: Path, step: int) -> None:
@@ -241,36 +241,31 @@ def restore_params(directory: Path, step: int, like: Any) -> Any:
 
 
 def restore(
-    directory: Path, step: int, *, params_like: Any, train_like: Any
+    directory: Path, step: int, *, params_like: Any, train_like: Any, verified: bool = False
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Loads (params, train, data) of one step, after verifying all its files.
 
-    Targets and errors are as in `restore_params`.
+    Targets and errors are as in `restore_params`. Who has just verified the step says so.
     """
-    likes = {"params": params_like, "train": train_like, "data": None}
-    state = _restore(directory, step, likes)
-    return state["params"], state["train"], state["data"]
+    likes = {"params": params_like, "train": train_like, arrays.JSON: None}
+    state = _restore(directory, step, likes, verified=verified)
+    return state["params"], state["train"], state[arrays.JSON]
 
 
-def _restore(directory: Path, step: int, likes: dict[str, Any]) -> dict[str, Any]:
+def _restore(
+    directory: Path, step: int, likes: dict[str, Any], *, verified: bool = False
+) -> dict[str, Any]:
     """Loads the parts named by the keys of `likes`; what is like None is taken as it was saved."""
     folder = _good_folder(directory, step)
     known = manifest.read(folder)
-    targets: dict[str, dict[str, jax.ShapeDtypeStruct] | None] = dict.fromkeys(likes)
     for name, like in likes.items():
         if like is not None:
-            wanted = _flatten(like)
-            manifest.check_fit(folder, name, known.trees[name], manifest.describe(wanted))
-            targets[name] = {path: _target(leaf) for path, leaf in wanted.items()}
-    unread = tuple(f"{_STATE}/{name}/" for name in _NAMES if name not in likes)
-    manifest.verify(folder, known, leaving_out=unread)
-    with _context():
-        loaded: dict[str, Any] = ocp.load_checkpointables((folder / _STATE).absolute(), targets)
-    for name, target in targets.items():
-        if target is not None:
-            leaves = [loaded[name][path] for path in target]
-            loaded[name] = jax.tree.unflatten(jax.tree.structure(likes[name]), leaves)
-    return loaded
+            wanted = manifest.describe(arrays.flatten(like))
+            manifest.check_fit(folder, name, known.trees[name], wanted)
+    if not verified:
+        unread = tuple(f"{_STATE}/{name}/" for name in _NAMES if name not in likes)
+        manifest.verify(folder, known, leaving_out=unread)
+    return arrays.read(folder / _STATE, likes)
 
 
 def _good_folder(directory: Path, step: int) -> Path:
@@ -287,48 +282,25 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _steps(directory: Path) -> list[int]:
+def saved_steps(directory: Path) -> list[int]:
     """All steps that have a folder, finished or not, in order."""
     names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
     return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name))
 
 
-def _by_loss(directory: Path) -> list[int]:
-    """The good steps of known validation loss, lowest first."""
-    losses = []
+def _sound(directory: Path) -> dict[int, Manifest]:
+    """The good steps of which all files are there and of the right size, in order."""
+    sound = {}
     for step in good_steps(directory):
         # A damaged manifest, or one that its run has just removed, is no candidate.
         with contextlib.suppress(UserError):
-            if (loss := manifest.read(directory / str(step)).val_loss) is not None:
-                losses.append((loss, step))
+            known = manifest.read(directory / str(step))
+            if manifest.fault(directory / str(step), sizes_only=True) is None:
+                sound[step] = known
+    return sound
+
+
+def _by_loss(sound: dict[int, Manifest]) -> list[int]:
+    """The steps of known validation loss, lowest first."""
+    losses = [(known.val_loss, s) for s, known in sound.items() if known.val_loss is not None]
     return [step for _, step in sorted(losses)]
-
-
-def _flatten(tree: Any) -> dict[str, Any]:
-    """The leaves of a pytree keyed by their path, as layers/w_in or opt/0/mu/embedding."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    flat = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    if len(flat) != len(leaves):
-        raise ValueError("two leaves of the tree have one path: a key contains a slash")
-    return flat
-
-
-def _target(leaf: Any) -> jax.ShapeDtypeStruct:
-    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(
-        jax.devices()[0]
-    )
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _context() -> ocp.Context:
-    """How Orbax shall work, for `with`."""
-    registry = ocp.handlers.local_registry(include_global_registry=False)
-    registry.add(ocp.handlers.PyTreeHandler)
-    # Unless told, Orbax takes a dict of numbers for a pytree of arrays.
-    registry.add(ocp.handlers.JsonHandler, checkpointable_name="data")
-    context = ocp.Context()
-    context.checkpointables.registry = registry
-    # Made in the background, directories that cannot be made leave threads behind that hold up the
-    # end of the process for five minutes.
-    context.asynchronous.create_directories_asynchronously = False
-    return context

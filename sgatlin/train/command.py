@@ -35,6 +35,8 @@ class TrainCommand:
     """Start from the whole state of RUN or RUN@STEP in its stable phase, to add another decay."""
     profile: str | None = None
     """Trace steps FIRST:LAST into the run's folder profile."""
+    strict: bool = False
+    """Refuse to go on if the last checkpoint is damaged or unfinished, instead of skipping it."""
     epochs: float | None = None
     """Instead of train.steps: see the training windows so many times. Needs the data."""
 
@@ -46,7 +48,10 @@ class TrainCommand:
             print(f"{to_json(config)}\n{cost_table({config.name: config})}")
             return
         options = TrainOptions(
-            init_from=self.init_from, branch_from=self.branch_from, profile=self.profile
+            init_from=self.init_from,
+            branch_from=self.branch_from,
+            strict=self.strict,
+            profile=self.profile,
         )
         train_and_tell(config, self.workdir or Path("runs") / config.name, options)
 

@@ -37,7 +37,7 @@ _REDUCTIONS = set("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduc
 _UNFUSED = set(
     "dot_general ragged_dot ragged_dot_general conv_general_dilated sort top_k approx_top_k argmax "
     "argmin cumsum cumprod cummax cummin cumlogsumexp reduce_window pallas_call ffi_call "
-    "triton_kernel_call".split()
+    "triton_kernel_call all_gather reduce_scatter".split()
 )
 _IN_PLACE = {"scatter", "scatter-add", "scatter_add", "dynamic_update_slice"}
 # Times its own size that a result has to read to be stored rather than computed again.

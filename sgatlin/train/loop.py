@@ -7,6 +7,7 @@ Metrics of a step are read after the next one is dispatched, so that the device 
 import contextlib
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -22,13 +23,23 @@ from sgatlin.input.evaluation import eval_batches
 from sgatlin.input.mixture import TrainingStream
 from sgatlin.input.pipeline import train_batches
 from sgatlin.input.windows import Batch
+from sgatlin.mesh import Feed, everywhere, make_mesh
 from sgatlin.scaling.flops import n_parameters, training_flops
 from sgatlin.train import checkpoint
 from sgatlin.train.data import run_tokenizer, training_data
+from sgatlin.train.layout import layout
+from sgatlin.train.lock import RunLock
+from sgatlin.train.profiler import Profiler
 from sgatlin.train.report import Reporter, describe
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.start import start_run
-from sgatlin.train.step import Metrics, StepInputs, abstract_inputs, make_train_step
+from sgatlin.train.step import (
+    Metrics,
+    StepInputs,
+    abstract_inputs,
+    make_train_step,
+    state_shardings,
+)
 from sgatlin.train.watch import make_watch
 
 
@@ -44,6 +55,8 @@ class TrainOptions:
     """Run whose parameters a new run starts from: RUN, RUN@STEP or RUN@best."""
     branch_from: str | None = None
     """Run whose stable phase a new run continues, to add its own decay: RUN or RUN@STEP."""
+    strict: bool = False
+    """Whether a damaged or unfinished last checkpoint is an error, instead of being skipped."""
     profile: str | None = None
     """Steps to trace, FIRST:LAST; the trace goes to the run's folder profile."""
 
@@ -76,7 +89,8 @@ class _Pending(NamedTuple):
 class Trainer:
     """One run, from where it stands to its end.
 
-    Building it makes the data, restores or initialises the state, and compiles.
+    Building it makes the data, restores or initialises the state, and compiles. From then until
+    `train` ends no other process may train in its directory.
     """
 
     def __init__(
@@ -89,9 +103,24 @@ class Trainer:
     ):
         self.config = config
         self.tell = tell
-        self.profiled = options.profiled_steps(config.train.steps)
-        self.tracing = False
-        self.run = RunDirectory.claim(workdir, config)
+        profiled = options.profiled_steps(config.train.steps)
+        self.run = RunDirectory(workdir)
+        self.profiler = Profiler(self.run.path / "profile", profiled)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(RunLock(workdir, tell))
+            with self.run.disk_errors_told():
+                self._begin(options)
+            self.lock = stack.pop_all()
+
+    def _begin(self, options: TrainOptions) -> None:
+        """Nothing of the run is written before all that may be wrong has been looked at."""
+        config, tell = self.config, self.tell
+        RunDirectory.claim(self.run.path, config)
+        sizes = config.mesh.sizes(jax.device_count())
+        divided = layout(config, sizes)
+        self.mesh = None if sizes.devices == 1 else make_mesh(sizes)
+        self.feed = Feed(self.mesh, config.data.batch_size, config.train.accumulate)
+        self.eval_feed = Feed(self.mesh, config.data.batch_size)
         self.data = training_data(config, tell)
         self.stream = TrainingStream(self.data.parts, config.data.seq_len, config.train.seed)
         # First use of both: a run must not find out in its middle that the data is too short.
@@ -103,6 +132,9 @@ class Trainer:
             init_from=options.init_from,
             branch_from=options.branch_from,
             tokenizer_hash=self.data.validation.tokenizer_hash,
+            strict=options.strict,
+            tell=tell,
+            mesh=self.mesh,
         )
         self.state, self.position = start.state, start.position
         self.step = int(start.state.step)
@@ -111,39 +143,42 @@ class Trainer:
         self.tokenizer = run_tokenizer(self.run, self.data)
         self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
         tell(describe(config, self.run, start.told))
-        for line in self.stream.described(config.train.steps * config.data.batch_size):
+        for line in (*divided, *self.stream.described(config.train.steps * config.data.batch_size)):
             tell(f"  {line}")
         self.finished = self.step == config.train.steps and self.run.result_file.exists()
         if not self.finished:
             self._compile()
 
     def _compile(self) -> None:
-        batch = abstract_inputs(self.config)
-        step = jax.jit(make_train_step(self.config), donate_argnums=0)
+        batch = abstract_inputs(self.config, self.mesh)
+        # Metrics are everywhere, so that any process can read them.
+        placed = state_shardings(self.config, self.mesh), everywhere(self.mesh)
+        on_mesh: dict[str, Any] = {} if self.mesh is None else {"out_shardings": placed}
+        step = jax.jit(make_train_step(self.config, self.mesh), donate_argnums=0, **on_mesh)
         self.train_step = step.lower(self.state, batch).compile()
-        eval_step = jax.jit(make_eval_step(self.config.model))
+        eval_step = jax.jit(make_eval_step(self.config.model, self.mesh))
         read = [array for array in batch if array is not None]
         self.eval_step = eval_step.lower(self.state.params, *read).compile()
         self.watch = None
         if self.state.usage is not None:
-            watch = jax.jit(make_watch(self.config), donate_argnums=0)
+            watch = jax.jit(make_watch(self.config), donate_argnums=0, **on_mesh)
             self.watch = watch.lower(self.state).compile()
 
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Trains to the end and returns the result; saves and raises `Stopped` if asked to stop."""
-        if self.finished:
-            self.checkpointer.close()
-            return self.run.result()
         self.stop_requested = stop_requested
-        with contextlib.ExitStack() as stack:
+        with self.lock, self.run.disk_errors_told(), contextlib.ExitStack() as stack:
             stack.enter_context(self.checkpointer)
+            if self.finished:
+                return self.run.result()
             self.reporter = Reporter(
                 self.config, self.run, first_step=self.step + 1, seconds=self.position.seconds
             )
             stack.callback(self.reporter.close)
             batches = self._train_batches(self.position.examples)
             stack.callback(batches.close)
-            stack.callback(self._stop_tracing)
+            stack.callback(lambda: self.profiler.stop(self.state))
+            self.last_save = time.monotonic()
             self._take_steps(batches)
             return self._finish()
 
@@ -151,23 +186,24 @@ class Trainer:
         config, pending = self.config, None
         while self.step < config.train.steps:
             batch = next(batches)
-            self._profile_before()
-            inputs = jax.device_put(batch.model_inputs())
+            self.profiler.before(self.step + 1, self.state)
+            inputs = self.feed.put(*batch.model_inputs())
             self.state, metrics = self.train_step(self.state, StepInputs(*inputs))
             self.step += 1
             self.position = self.position._replace(
                 examples=self.position.examples + config.data.batch_size
             )
-            self._profile_after()
+            self.profiler.after(self.step, self.state)
             last = self.step == config.train.steps
             usage: Metrics = {}
             if self.watch is not None and (last or self.step % config.usage.every == 0):
                 self.state, usage = self.watch(self.state)
             if pending is not None:
                 self._read(pending)
+            self.checkpointer.poll()
             pending = _Pending(self.step, metrics, usage, batch.example_ids_B)
 
-            due_save = not last and self.step % config.checkpoint.every_steps == 0
+            due_save = not last and self._save_is_due()
             due_eval = not last and self.step % config.train.eval_every == 0
             if self.stop_requested() or due_save or due_eval or last:
                 # No state is saved or judged before its own loss is known to be finite.
@@ -195,12 +231,9 @@ class Trainer:
 
     def _give_up(self, step: int, what: str) -> NoReturn:
         self.checkpointer.wait()
-        last = checkpoint.latest(self.run.checkpoints)
-        kept = "there is no checkpoint yet"
-        if last is not None:
-            kept = f"the last good checkpoint is step {last} in {self.run.checkpoints}"
         raise RunStopped(
-            f"stopped at step {step}: {what}; {kept}. Lower optimizer.learning-rate or clip-norm"
+            f"stopped at step {step}: {what}; {self.run.last_good()}. "
+            "Lower optimizer.learning-rate or clip-norm"
         )
 
     def _validate(self, max_tokens: int | None) -> EvalResult:
@@ -211,6 +244,7 @@ class Trainer:
                 self._validation_batches(max_tokens),
                 self.tokenizer.token_bytes(),
                 between=self._stop_if_requested,
+                feed=self.eval_feed,
             )
         if not math.isfinite(result.loss):
             self._give_up(self.step, f"validation loss {result.loss}")
@@ -233,6 +267,13 @@ class Trainer:
         self.checkpointer.wait()
         raise Stopped(f"saved step {self.step}")
 
+    def _save_is_due(self) -> bool:
+        every = self.config.checkpoint
+        if self.step % every.every_steps == 0:
+            return True
+        seconds = time.monotonic() - self.last_save
+        return every.every_minutes is not None and seconds >= 60 * every.every_minutes
+
     def _save(self, val_loss: float | None) -> None:
         if val_loss is not None:
             self.best_loss = min(self.best_loss, val_loss)
@@ -244,6 +285,7 @@ class Trainer:
             data=position._asdict(),
             val_loss=val_loss,
         )
+        self.last_save = time.monotonic()
 
     def _finish(self) -> dict[str, Any]:
         """Validates on all held-out tokens, saves, and writes result.json."""
@@ -275,7 +317,8 @@ class Trainer:
     def _train_batches(self, examples: int) -> Any:
         seed = self.config.train.seed
         shape = self._batch_shape()
-        return train_batches(self.data.parts, seed=seed, start_example=examples, **shape)
+        rows = self.feed.rows
+        return train_batches(self.data.parts, seed=seed, start_example=examples, rows=rows, **shape)
 
     def _validation_batches(self, max_tokens: int | None) -> Iterator[Batch]:
         return eval_batches(self.data.validation, max_tokens=max_tokens, **self._batch_shape())
@@ -283,19 +326,3 @@ class Trainer:
     def _batch_shape(self) -> dict[str, Any]:
         names = ("batch_size", "seq_len", "document_boundaries")
         return {name: getattr(self.config.data, name) for name in names}
-
-    def _profile_before(self) -> None:
-        if self.step + 1 in self.profiled and not self.tracing:
-            jax.block_until_ready(self.state)
-            jax.profiler.start_trace(str(self.run.path / "profile"))
-            self.tracing = True
-
-    def _profile_after(self) -> None:
-        if self.profiled and self.step == self.profiled[-1]:
-            self._stop_tracing()
-
-    def _stop_tracing(self) -> None:
-        if self.tracing:
-            jax.block_until_ready(self.state)
-            jax.profiler.stop_trace()
-            self.tracing = False

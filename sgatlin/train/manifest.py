@@ -15,6 +15,7 @@ from sgatlin.errors import UserError
 from sgatlin.files import write_atomically
 
 FILENAME = "manifest.json"
+_MEND = "use another step, or copy this one again"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def read(folder: Path) -> Manifest:
             return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # Whatever a flipped bit can lead to.
-    raise UserError(f"{path} is damaged: use another step, or copy this one again")
+    raise UserError(f"{path} is damaged: {_MEND}")
 
 
 def verify(folder: Path, manifest: Manifest, *, leaving_out: tuple[str, ...] = ()) -> None:
@@ -93,22 +94,49 @@ def verify(folder: Path, manifest: Manifest, *, leaving_out: tuple[str, ...] = (
 
     Raises a UserError that names the first file which is missing, of another length or altered.
     """
+    if fault := _first_fault(folder, manifest, leaving_out=leaving_out):
+        raise UserError(f"{fault}: {_MEND}")
+
+
+def fault(folder: Path, *, sizes_only: bool = False) -> str | None:
+    """What is wrong with a step's folder, naming the first file at fault; None if all is as saved.
+
+    With `sizes_only` no file but the manifest is read: a flipped bit is not found.
+    """
+    try:
+        known = read(folder)
+    except UserError:
+        return f"{folder / FILENAME} is damaged"
+    return _first_fault(folder, known, sizes_only=sizes_only)
+
+
+def _first_fault(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    leaving_out: tuple[str, ...] = (),
+    sizes_only: bool = False,
+) -> str | None:
     for name, record in manifest.files.items():
         if not name.startswith(leaving_out):
             path = folder / name
-            if fault := _fault(folder, path, record):
-                raise UserError(f"{path} {fault}: use another step, or copy this one again")
+            if found := _fault(folder, path, record, sizes_only):
+                return f"{path} {found}"
+    return None
 
 
-def _fault(folder: Path, path: Path, record: FileRecord) -> str | None:
-    if not path.resolve().is_relative_to(folder.resolve()):
-        return "is outside the checkpoint that lists it"
-    if not path.is_file():
-        return "is missing"
-    if (size := path.stat().st_size) != record.size:
-        return f"has {size} bytes, not {record.size}"
-    if _record(path) != record:
-        return "is damaged (its SHA-256 is not the manifest's)"
+def _fault(folder: Path, path: Path, record: FileRecord, sizes_only: bool) -> str | None:
+    try:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            return "is outside the checkpoint that lists it"
+        if not path.is_file():
+            return "is missing"
+        if (size := path.stat().st_size) != record.size:
+            return f"has {size} bytes, not {record.size}"
+        if not sizes_only and _record(path) != record:
+            return "is damaged (its SHA-256 is not the manifest's)"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
     return None
 
 

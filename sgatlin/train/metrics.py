@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where metrics go: metrics.jsonl, TensorBoard, Weights & Biases, a line on the terminal."""
 
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ import numpy as np
 
 from sgatlin.config import LogConfig
 from sgatlin.errors import UserError
+from sgatlin.files import write_atomically
 
 Metrics = Mapping[str, Any]
 """Numbers, or arrays with one value a layer, or a layer and channel."""
@@ -26,12 +29,34 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
+class Appended:
+    """A file to whose end records are written whole, at once and unbuffered.
+
+    OSError if one does not fit on the disk; nothing then is left to be written on closing.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, record: bytes) -> None:
+        try:
+            n_written = self._file.write(record)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+        if n_written != len(record):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class JsonLines:
     """One JSON object a line: {"step": ..., "time": seconds since 1970, metric: value, ...}."""
 
     def __init__(self, path: Path, first_step: int):
         self._drop_from(path, first_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = Appended(path)
 
     @staticmethod
     def _drop_from(path: Path, first_step: int) -> None:
@@ -39,38 +64,21 @@ class JsonLines:
         if not path.exists():
             return
         kept = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] < first_step:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # A line cut off when the process was killed.
-        path.write_text("".join(kept), encoding="utf-8")
+        write_atomically(path, "".join(kept))
 
     def log(self, step: int, metrics: Metrics) -> None:
         values = {name: np.asarray(value).tolist() for name, value in metrics.items()}
-        json.dump({"step": step, "time": round(time.time(), 3), **values}, self._file)
-        self._file.write("\n")
-        self._file.flush()
+        line = json.dumps({"step": step, "time": round(time.time(), 3), **values})
+        self._file.write(f"{line}\n".encode())
 
     def close(self) -> None:
         self._file.close()
-
-
-class TensorBoard:
-    """Event files; a metric with several values, of layers and channels, becomes as many curves."""
-
-    def __init__(self, folder: Path, first_step: int):
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder), purge_step=first_step)
-
-    def log(self, step: int, metrics: Metrics) -> None:
-        for name, value in _by_layer(metrics).items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 class WeightsAndBiases:
@@ -89,13 +97,13 @@ class WeightsAndBiases:
         )
 
     def log(self, step: int, metrics: Metrics) -> None:
-        self._run.log(_by_layer(metrics), step=step)
+        self._run.log(by_layer(metrics), step=step)
 
     def close(self) -> None:
         self._run.finish()
 
 
-def _by_layer(metrics: Metrics) -> dict[str, float]:
+def by_layer(metrics: Metrics) -> dict[str, float]:
     """One number a name: NAME, NAME/layer0 or NAME/layer0/channel0."""
     flat: dict[str, float] = {}
     for name, value in metrics.items():
@@ -114,6 +122,8 @@ def make_trackers(config: LogConfig, folder: Path, first_step: int) -> list[Trac
         trackers.append(WeightsAndBiases(folder, config.wandb_project))
     trackers.append(JsonLines(folder / "metrics.jsonl", first_step))
     if config.tensorboard:
+        from sgatlin.train.tensorboard import TensorBoard
+
         trackers.append(TensorBoard(folder / "tensorboard", first_step))
     return trackers
 

@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run directory: its config, tokenizer, data's hashes, metrics, checkpoints and result."""
 
+import contextlib
 import dataclasses
+import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sgatlin.config import Config, differing_fields, from_json, to_json
-from sgatlin.errors import UserError
+from sgatlin.errors import RunStopped, UserError
 from sgatlin.files import write_atomically
+from sgatlin.train import checkpoint, lock
+
+# A disk that is full, read-only or failing. Other errors of files are ours: they keep their trace.
+_DISK_ERRORS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,26 +62,34 @@ class RunDirectory:
     def claim(cls, path: Path, config: Config) -> "RunDirectory":
         """The directory of a run that starts or goes on; UserError if another run's.
 
-        How often to log and to save may change when a run goes on; nothing else may. Nothing is
-        written yet, so that a run which fails its checks leaves no directory behind.
+        How often to log and to save may change when a run goes on, and so may the mesh; nothing
+        else may. Nothing is written yet, so that a run which fails its checks leaves no directory
+        behind.
         """
         run = cls(path)
         if run.config_file.exists():
             before = run.config()
-            same = dataclasses.replace(before, log=config.log, checkpoint=config.checkpoint)
+            same = dataclasses.replace(
+                before, mesh=config.mesh, log=config.log, checkpoint=config.checkpoint
+            )
             if differing := differing_fields(same, config):
                 raise UserError(
                     f"{path} holds a run with another config (field: there, now): "
                     f"{'; '.join(differing)}. Choose another --workdir, or the same config"
                 )
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and (not path.is_dir() or not all(map(_is_leftover, path.iterdir()))):
             raise UserError(f"{path} exists and is not a run directory: choose another --workdir")
         return run
 
     def create(self, config: Config) -> None:
-        """Makes the directory if need be, and writes config.json; UserError if it cannot."""
+        """Makes the directory if need be, and writes config.json; UserError if it cannot.
+
+        What a killed process had half written is removed.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for partial in self.path.glob(".*.partial"):
+                partial.unlink(missing_ok=True)
             write_atomically(self.config_file, to_json(config))
         except OSError as error:
             reason = f"cannot write the run directory {self.path}: {error.strerror}"
@@ -99,12 +116,48 @@ class RunDirectory:
         return hashes
 
     def write_data_hashes(self, hashes: dict[str, str]) -> None:
-        """Keeps a hash of each token store that the run reads."""
+        """Keeps a hash of each token store that the run reads; OSError if it cannot."""
         write_atomically(self.data_file, json.dumps(hashes, indent=2) + "\n")
 
+    def last_good(self) -> str:
+        """In words which checkpoint a stopped run can go on from."""
+        step = checkpoint.latest(self.checkpoints)
+        if step is None:
+            return "there is no checkpoint yet"
+        return f"the last good checkpoint is step {step} in {self.checkpoints}"
+
+    @contextlib.contextmanager
+    def disk_errors_told(self) -> Iterator[None]:
+        """Within it a disk that is full, read-only or failing ends the run in one line: RunStopped.
+
+        Checkpoints tell of their own failures; this is for all else that a run writes.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
+                raise
+            where = "" if error.filename else f" in {self.path}"
+            raise RunStopped(
+                f"stopped: {error}{where}; {self.last_good()}: "
+                "mend the disk and start again with the same directory"
+            ) from error
+
     def result(self) -> dict[str, Any]:
-        """What `write_result` wrote."""
-        return json.loads(self.result_file.read_text(encoding="utf-8"))
+        """What `write_result` wrote; UserError if it cannot be read."""
+        try:
+            return json.loads(self.result_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"cannot read {self.result_file}: {error}: remove it, and the same command writes "
+                "it again"
+            ) from None
 
     def write_result(self, result: dict[str, Any]) -> None:
+        """Keeps what the run came to; OSError if it cannot."""
         write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a start that was killed leaves such a file: its lock, or a config half written."""
+    return path.name == lock.FILENAME or path.match(".*.partial")

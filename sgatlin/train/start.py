@@ -2,14 +2,17 @@
 """Where a run begins: at its own latest checkpoint, at another run's, or at step 0."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from jax.sharding import Mesh
 
 from sgatlin.config import Config, differing_fields
 from sgatlin.errors import UserError
 from sgatlin.input.tokenizer import Tokenizer
-from sgatlin.train import checkpoint
-from sgatlin.train.load import abstract_params, find_checkpoint
+from sgatlin.train import checkpoint, fallback
+from sgatlin.train.load import find_checkpoint
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.schedules import StableDecaySchedule
 from sgatlin.train.step import TrainState, abstract_state, init_state
@@ -38,45 +41,54 @@ def start_run(
     init_from: str | None,
     branch_from: str | None,
     tokenizer_hash: str,
+    strict: bool = False,
+    tell: Callable[[str], None] = print,
+    mesh: Mesh | None = None,
 ) -> Start:
     """The state that a run begins with.
 
-    A run with a checkpoint of its own goes on from there. Else `init_from` (RUN, RUN@STEP or
-    RUN@best) gives the parameters alone, and `branch_from` (RUN or RUN@STEP) the whole state of a
-    checkpoint of another run's stable phase, so that this run adds its own decay.
+    A run with a checkpoint of its own goes on from the last that is intact, as `last_intact` tells
+    of `strict` and `tell`. Else `init_from` (RUN, RUN@STEP or RUN@best) gives the parameters alone,
+    and `branch_from` (RUN or RUN@STEP) the whole state of a checkpoint of another run's stable
+    phase, so that this run adds its own decay.
 
-    `tokenizer_hash` is that of this run's data: UserError if the other run had another.
+    `tokenizer_hash` is that of this run's data: UserError if the other run had another. On a mesh
+    every device reads and makes its own part of the state, whatever mesh saved it.
     """
-    latest = checkpoint.latest(run.checkpoints)
+    latest = fallback.last_intact(run.checkpoints, strict=strict, tell=tell)
     if latest is not None:
-        state, position = _restore(config, run.checkpoints, latest)
+        state, position = _restore(config, run.checkpoints, latest, mesh, verified=True)
         return Start(state, position, f"goes on from step {latest}")
     if branch_from is not None:
-        return _branch(config, branch_from, tokenizer_hash)
+        return _branch(config, branch_from, tokenizer_hash, mesh)
     if init_from is not None:
-        return _init(config, init_from, tokenizer_hash)
-    return Start(init_state(config), Position(), "starts at step 0")
+        return _init(config, init_from, tokenizer_hash, mesh)
+    return Start(init_state(config, mesh=mesh), Position(), "starts at step 0")
 
 
-def _restore(config: Config, folder: Path, step: int) -> tuple[TrainState, Position]:
-    like = abstract_state(config)
+def _restore(
+    config: Config, folder: Path, step: int, mesh: Mesh | None, *, verified: bool = False
+) -> tuple[TrainState, Position]:
+    like = abstract_state(config, mesh)
     params, train, data = checkpoint.restore(
         folder,
         step,
         params_like=like.params,
         train_like=like.all_but_params(),
+        verified=verified,
     )
     return TrainState(params=params, **train), Position(**data)
 
 
-def _init(config: Config, init_from: str, tokenizer_hash: str) -> Start:
+def _init(config: Config, init_from: str, tokenizer_hash: str, mesh: Mesh | None) -> Start:
     source, step = find_checkpoint(init_from)
     _check_tokenizer(f"--init-from {init_from}", source, tokenizer_hash)
     theirs = dataclasses.replace(config, model=source.config().model)
     differing = differing_fields(theirs, config)
     differing = [field for field in differing if field.startswith("model.feed_forward.")]
     try:
-        params = checkpoint.restore_params(source.checkpoints, step, abstract_params(config))
+        like = abstract_state(config, mesh).params
+        params = checkpoint.restore_params(source.checkpoints, step, like)
     except UserError as error:
         if not differing:
             raise
@@ -85,7 +97,7 @@ def _init(config: Config, init_from: str, tokenizer_hash: str) -> Start:
             f"{'; '.join(differing)}: {error}"
         ) from None
     told = f"starts from the parameters of {source.path}, step {step}"
-    return Start(init_state(config, params), Position(), told)
+    return Start(init_state(config, params, mesh), Position(), told)
 
 
 def _check_tokenizer(option: str, source: RunDirectory, tokenizer_hash: str) -> None:
@@ -96,7 +108,7 @@ def _check_tokenizer(option: str, source: RunDirectory, tokenizer_hash: str) -> 
         )
 
 
-def _branch(config: Config, branch_from: str, tokenizer_hash: str) -> Start:
+def _branch(config: Config, branch_from: str, tokenizer_hash: str, mesh: Mesh | None) -> Start:
     source = RunDirectory.open(Path(branch_from.rpartition("@")[0] or branch_from))
     theirs = source.config()
     _check_tokenizer(f"--branch-from {branch_from}", source, tokenizer_hash)
@@ -109,6 +121,7 @@ def _branch(config: Config, branch_from: str, tokenizer_hash: str) -> Start:
             eval_every=config.train.eval_every,
             eval_tokens=config.train.eval_tokens,
         ),
+        mesh=config.mesh,
         log=config.log,
         checkpoint=config.checkpoint,
     )
@@ -133,7 +146,7 @@ def _branch(config: Config, branch_from: str, tokenizer_hash: str) -> Start:
             f"--branch-from {branch_from}: no such checkpoint at or before step {last}, where the "
             "stable phase of both runs ends; checkpoint.keep-every keeps some for good"
         )
-    state, position = _restore(config, source.checkpoints, stable[-1])
+    state, position = _restore(config, source.checkpoints, stable[-1], mesh)
     return Start(state, position, f"branches off {source.path} at step {stable[-1]}")
 
 

@@ -175,8 +175,11 @@ def test_wrong_size_is_found_on_opening(tmp_path, tokenizer, name, change):
     else:
         content = file.read_bytes()
         file.write_bytes(content[:-1] if change == "shorter" else content + b"\0")
-    with pytest.raises(UserError, match=f"{name} (is missing|has [0-9]+ bytes, not [0-9]+)"):
+    with pytest.raises(
+        UserError, match=f"{name} (is missing|has [0-9]+ bytes, not [0-9]+)"
+    ) as told:
         TokenStore.open(tmp_path)
+    assert f"`sgatlin data verify {tmp_path}`" in str(told.value)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -3,7 +3,6 @@
 
 import contextlib
 import dataclasses
-import resource
 import signal
 import subprocess
 import sys
@@ -18,9 +17,10 @@ import optax
 import pytest
 
 import sgatlin
-from sgatlin.errors import UserError
-from sgatlin.train import checkpoint
+from sgatlin.errors import RunStopped, UserError
+from sgatlin.train import checkpoint, manifest
 from sgatlin.train.checkpoint import CheckpointConfig, Checkpointer
+from tests.train.disk import largest_file
 
 KEEP_ALL = CheckpointConfig(every_steps=1, keep_last=100)
 
@@ -69,17 +69,6 @@ def save(directory: Path, *steps: int, config=KEEP_ALL, losses=(), params=None) 
             tree = make_params() if params is None else params
             train = {"step": jnp.int32(step)}
             checkpointer.save(step, params=tree, train=train, data={}, val_loss=loss)
-
-
-@contextlib.contextmanager
-def largest_file(size: int):
-    """No file can grow beyond `size` bytes: a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_restored_state_is_bit_equal(tmp_path):
@@ -154,6 +143,20 @@ def test_last_best_and_every_kth_steps_are_kept(tmp_path, config, kept):
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == kept
     assert checkpoint.latest(tmp_path) == 8
     assert checkpoint.best(tmp_path) == (2 if 2 in kept else 8)
+
+
+@pytest.mark.parametrize("name", [manifest.FILENAME, "state/data/data.json"])
+def test_damaged_steps_do_not_crowd_out_good_ones(tmp_path, name):
+    """Cut after they were saved, neither the last nor the best count, and none is deleted."""
+    config = CheckpointConfig(every_steps=1, keep_last=2, keep_best=1)
+    save(tmp_path, 1, 2, 3, 4, config=config, losses=[2.0, 1.0, None, None])
+    assert checkpoint.good_steps(tmp_path) == [2, 3, 4]
+    for step in (2, 4):
+        file = tmp_path / str(step) / name
+        file.write_bytes(file.read_bytes()[:-1])
+    save(tmp_path, 5, 6, config=config, losses=[3.0, None])
+    assert checkpoint.good_steps(tmp_path) == [2, 4, 5, 6]
+    assert checkpoint.best(tmp_path) == 5
 
 
 def test_empty_or_absent_directory_has_no_steps(tmp_path):
@@ -240,7 +243,7 @@ def test_full_disk_is_told_with_the_last_good_step(tmp_path, caplog):
         checkpointer.save(1, params=big, train=train, data={}, wait=True)
         with largest_file(100_000):
             checkpointer.save(2, params=big, train=train, data={})
-            with pytest.raises(UserError, match=r"^saving step 2 in .*; the last good step is 1"):
+            with pytest.raises(RunStopped, match=r"^saving step 2 in .*; the last good step is 1"):
                 checkpointer.save(3, params=big, train=train, data={})
         assert checkpoint.good_steps(tmp_path) == [1]
         checkpointer.save(3, params=big, train=train, data={})
@@ -308,6 +311,8 @@ def test_step_whose_saving_was_killed_is_ignored_then_removed(tmp_path):
     ("fields", "message"),
     [
         ({"every_steps": 0}, "every_steps=0 must be at least 1"),
+        ({"every_minutes": 0.0}, "every_minutes=0.0 must be above 0, or None"),
+        ({"every_minutes": float("nan")}, "every_minutes=nan must be above 0, or None"),
         ({"keep_last": 0}, "keep_last=0 must be at least 1"),
         ({"keep_best": -1}, "keep_best=-1 must be at least 0"),
         ({"keep_every": 0}, "keep_every=0 must be a multiple of every_steps=500"),

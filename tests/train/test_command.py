@@ -10,6 +10,7 @@ import pytest
 from sgatlin.config import Config, Mixture, MixturePart, Prepared
 from sgatlin.errors import UserError
 from sgatlin.input.store import TokenStore
+from sgatlin.train import command
 from sgatlin.train.command import parse_train, with_epochs
 
 
@@ -40,6 +41,16 @@ def test_epochs_come_before_the_check_of_the_warm_up(toy, capsys):
     short = parse_train(toy, [*warm, "--epochs", "0.1"], prog="train.py")
     with pytest.raises(UserError, match=r"warmup_steps=100 is more than train.steps=\d\d:"):
         short()
+
+
+def test_strict_reaches_the_trainer(toy, tmp_path, monkeypatch):
+    def trainer(config, workdir, options):
+        raise UserError(f"strict={options.strict}")
+
+    monkeypatch.setattr(command, "Trainer", trainer)
+    for arguments in ([], ["--strict"]):
+        with pytest.raises(UserError, match=f"strict={bool(arguments)}"):
+            parse_train(toy, [*arguments, "--workdir", str(tmp_path)], prog="train.py")()
 
 
 def test_epochs_and_steps_exclude_each_other(toy):

@@ -88,6 +88,18 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(toy, whole, tmp_path):
     assert metrics(path) == metrics(whole.path)
 
 
+def test_saves_by_time(toy, whole, tmp_path, monkeypatch):
+    """A step takes 25 seconds: a minute has passed after every third since the last save."""
+    saving = CheckpointConfig(every_steps=10, every_minutes=1.0, keep_last=100, keep_best=0)
+    trainer = Trainer(dataclasses.replace(toy, checkpoint=saving), tmp_path, TrainOptions())
+    clock = SimpleNamespace(monotonic=lambda: 25.0 * trainer.step)
+    monkeypatch.setattr(loop, "time", clock)
+    trainer.train()
+    steps = [3, 6, 9, 10, 13, 16, 19, 20]
+    assert checkpoint.good_steps(tmp_path / "checkpoints") == steps
+    assert_same(trainer.state, whole.trainer.state)
+
+
 def test_stopping_in_a_validation(toy, whole, tmp_path):
     """It ends at the next batch, saves, and the last validation is made up for."""
     path = tmp_path / "run"
@@ -241,7 +253,7 @@ def test_profile_writes_a_trace_even_if_the_run_ends_first(toy, tmp_path):
     trainer = train(toy, tmp_path, profile="19:30")
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
     assert trace.stat().st_size > 0
-    assert not trainer.tracing
+    assert not trainer.profiler.tracing
 
 
 def test_profile_of_a_run_that_goes_on_in_the_middle_of_it(toy, tmp_path):

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is logged, in every form: JSON lines, TensorBoard, Weights & Biases, the terminal."""
 
+import errno
 import io
 import json
 import struct
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,9 @@ from tensorboardX.proto.event_pb2 import Event
 from sgatlin.config import LogConfig
 from sgatlin.errors import UserError
 from sgatlin.train import report
-from sgatlin.train.metrics import JsonLines, ProgressLine, TensorBoard, duration, make_trackers
+from sgatlin.train.metrics import JsonLines, ProgressLine, duration, make_trackers
+from sgatlin.train.tensorboard import TensorBoard
+from tests.train.disk import largest_file
 
 PER_LAYER = {"loss": np.float32(0.5), "router/score_rms": np.array([1.0, 2.0])}
 
@@ -60,6 +64,25 @@ def test_json_lines_of_a_run_that_goes_on_drop_what_is_repeated(tmp_path):
     assert [(line["step"], line["loss"]) for line in lines(path)] == [(1, 0.0), (2, 0.0), (3, 1.0)]
 
 
+@pytest.mark.parametrize("form", ["metrics.jsonl", "tensorboard"])
+def test_a_full_disk_is_told_with_the_file_and_closing_is_quiet(tmp_path, form):
+    folder = tmp_path / "tensorboard"
+    in_json = form == "metrics.jsonl"
+    tracker = JsonLines(tmp_path / form, 1) if in_json else TensorBoard(folder, 1)
+    file = tmp_path / form if in_json else next(folder.iterdir())
+    tracker.log(1, PER_LAYER)
+    with largest_file(file.stat().st_size + 10):
+        with pytest.raises(OSError, match=rf"'{file}'$") as part:
+            tracker.log(2, PER_LAYER)
+        with pytest.raises(OSError, match=rf"'{file}'$") as nothing:
+            tracker.log(3, PER_LAYER)
+    assert (part.value.errno, nothing.value.errno) == (errno.ENOSPC, errno.EFBIG)
+    tracker.close()
+    if in_json:
+        JsonLines(file, first_step=4).close()
+        assert [line["step"] for line in lines(file)] == [1]
+
+
 def test_tensorboard_has_a_curve_for_each_layer(tmp_path):
     tracker = TensorBoard(tmp_path, first_step=1)
     tracker.log(7, PER_LAYER)
@@ -75,6 +98,14 @@ def test_tensorboard_of_a_run_that_goes_on_hides_what_is_repeated(tmp_path):
     TensorBoard(tmp_path, first_step=11).close()
     starts = [e.step for e in read_events(tmp_path) if e.HasField("session_log")]
     assert starts == [11]  # TensorBoard discards earlier events from this step on
+
+
+def test_tensorboard_reads_files_in_their_order_whatever_the_clock_says(tmp_path, monkeypatch):
+    for now in (2000.0, 1000.0, 1000.0, 3000.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        TensorBoard(tmp_path, first_step=1).close()
+    numbers = [path.name.split(".")[3] for path in sorted(tmp_path.iterdir())]
+    assert numbers == ["2000", "2001", "2002", "3000"]
 
 
 def test_wandb_missing_is_one_clear_line(tmp_path, monkeypatch):

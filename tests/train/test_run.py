@@ -2,12 +2,13 @@
 """Run directories: whose they are, and that nothing is written before all is known to be right."""
 
 import dataclasses
+import errno
 import json
 
 import pytest
 
 from sgatlin.config import Config, from_json
-from sgatlin.errors import UserError
+from sgatlin.errors import RunStopped, UserError
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.run import RunDirectory
 
@@ -78,6 +79,14 @@ def test_files_are_no_run_directories(toy, tmp_path):
         RunDirectory.open(tmp_path)
 
 
+def test_what_a_killed_start_leaves_is_no_hindrance(toy, tmp_path):
+    for name in (".lock", ".config.json.abc.partial"):
+        (tmp_path / name).write_text("{")
+    run = RunDirectory.claim(tmp_path, toy)
+    run.create(toy)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "config.json"]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -97,3 +106,27 @@ def test_result(tmp_path):
     run = RunDirectory(tmp_path)
     run.write_result({"steps": 3, "device": "cpu"})
     assert json.loads(run.result_file.read_text()) == {"steps": 3, "device": "cpu"} == run.result()
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.result_file.write_text("{")
+    with pytest.raises(UserError, match=r"cannot read .*result.json: .*: remove it, and the same"):
+        run.result()
+
+
+def test_disk_errors_are_told_and_others_keep_their_trace(tmp_path):
+    run = RunDirectory(tmp_path)
+    with pytest.raises(RunStopped) as caught, run.disk_errors_told():
+        raise OSError(errno.EROFS, "Read-only file system", "data.json")
+    assert str(caught.value) == (
+        "stopped: [Errno 30] Read-only file system: 'data.json'; there is no checkpoint yet: "
+        "mend the disk and start again with the same directory"
+    )
+    with (
+        pytest.raises(RunStopped, match=f"^stopped: .* left on device in {tmp_path}; "),
+        run.disk_errors_told(),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(FileNotFoundError), run.disk_errors_told():
+        (tmp_path / "absent").read_bytes()

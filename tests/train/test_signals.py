@@ -28,9 +28,12 @@ LIMIT = 120
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory) -> dict[str, str]:
-    """Compiles little, once, and shows every line at once."""
+    """Compiles little, once, and shows every line at once; in no language, and only in ASCII."""
     return os.environ | {
         "PYTHONUNBUFFERED": "1",
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
