@@ -55,6 +55,10 @@ class RunLock:
             try:
                 self._path.mkdir(parents=True, exist_ok=True)
                 handle = self._locked()
+            except FileExistsError:
+                raise UserError(
+                    f"{self._path} exists and is not a run directory: choose another --workdir"
+                ) from None
             except OSError as error:
                 raise UserError(
                     f"cannot write the run directory {self._path}: {error.strerror}; "
