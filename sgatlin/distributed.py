@@ -7,6 +7,7 @@ vote. A run of one process does none of this.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import jax
@@ -16,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgatlin.errors import UserError
+from sgatlin.mesh import everywhere
 
 T = TypeVar("T")
 
@@ -68,6 +70,13 @@ def first_then_others(fn: Callable[[], T], what: str) -> T:
         wait_for_all(what)
 
 
+def firsts(number: int) -> int:
+    """The first process's number (of 32 bits), in all; they wait for it."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
 def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process; all have to ask at the same place, and wait."""
     if jax.process_count() == 1:
@@ -76,10 +85,10 @@ def any_process(flag: bool) -> bool:
 
 
 class Vote:
-    """Whether any process has asked for something: known to all at the same step, a step later.
+    """Whether any process has asked for each of some things: known to all at the same step.
 
-    The question goes to the devices behind the step that was just dispatched, so that nobody waits
-    for it.
+    With several processes that is a step later: the questions go to the devices behind the step
+    that was just dispatched, so that nobody waits for them.
     """
 
     def __init__(self, mesh: Mesh | None):
@@ -87,16 +96,16 @@ class Vote:
         self._cast: jax.Array | None = None
         if self._mesh is not None:
             self._sharding = NamedSharding(self._mesh, PartitionSpec(self._mesh.axis_names))
-            self._any = jax.jit(jnp.any, out_shardings=NamedSharding(self._mesh, PartitionSpec()))
+            self._any = jax.jit(partial(jnp.any, axis=0), out_shardings=everywhere(self._mesh))
 
-    def __call__(self, flag: bool) -> bool:
-        """Casts this process's vote, and returns what came of those cast a step before."""
+    def __call__(self, *flags: bool) -> tuple[bool, ...]:
+        """Casts this process's votes, and returns what came of those cast a step before."""
         if self._mesh is None:
-            return flag
+            return flags
         before = self._cast
         devices = list(self._sharding.addressable_devices)
-        own = jax.device_put([np.full((1,), flag)] * len(devices), devices)
-        shape = (self._mesh.size,)
+        own = jax.device_put([np.array([flags])] * len(devices), devices)
+        shape = (self._mesh.size, len(flags))
         votes = jax.make_array_from_single_device_arrays(shape, self._sharding, own)
         self._cast = self._any(votes)
-        return before is not None and bool(before)
+        return (False,) * len(flags) if before is None else tuple(map(bool, np.asarray(before)))

@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sgatlin.distributed import firsts, is_first, wait_for_all
 from sgatlin.errors import RunStopped, UserError, require_at_least
 from sgatlin.train import arrays, manifest
 from sgatlin.train.manifest import Manifest
@@ -60,8 +61,9 @@ class CheckpointConfig:
 class Checkpointer:
     """Writes the checkpoints of one training run, and cleans up after it.
 
-    Only one process may write to a directory. On entry it removes what a killed run left half
-    written. Readers need no Checkpointer: see the functions below.
+    Only one run may write to a directory. On entry it removes what a killed run left half written.
+    Of a run of several processes each writes its devices' parts, and calls the same methods at the
+    same steps; the first does all else. Readers need no Checkpointer: see the functions below.
     """
 
     def __init__(self, directory: Path, config: CheckpointConfig):
@@ -69,13 +71,19 @@ class Checkpointer:
         self.config = config
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: tuple[int, Future[None]] | None = None
+        self._leads = is_first()
+        if self._leads:
+            self._clear()
+        wait_for_all("checkpoints")
+
+    def _clear(self) -> None:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            for step in saved_steps(directory):
-                if not (directory / str(step) / manifest.FILENAME).exists():
-                    _remove(directory / str(step))
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for step in saved_steps(self.directory):
+                if not (self.directory / str(step) / manifest.FILENAME).exists():
+                    _remove(self.directory / str(step))
         except OSError as error:
-            raise UserError(f"cannot write checkpoints to {directory}: {error}") from error
+            raise UserError(f"cannot write checkpoints to {self.directory}: {error}") from error
 
     def save(
         self,
@@ -110,11 +118,11 @@ class Checkpointer:
         if val_loss is not None:
             val_loss = float(val_loss) if math.isfinite(val_loss) else None
         with self._failure_named(step):
-            if not self._is_intact(step):
+            if not firsts(self._leads and self._is_intact(step)):
                 leaves = {name: manifest.describe(tree) for name, tree in trees.items()}
                 unproven = Manifest(step=step, val_loss=val_loss, trees=leaves, files={})
                 self._start(unproven, {**trees, "data": data})
-            elif val_loss is not None:
+            elif val_loss is not None and self._leads:
                 self._record_loss(step, val_loss)
         if wait:
             self.wait()
@@ -149,16 +157,20 @@ class Checkpointer:
 
     def _start(self, unproven: Manifest, state: dict[str, Any]) -> None:
         folder = self.directory / str(unproven.step)
-        if folder.exists():
-            _remove(folder)
-        folder.mkdir()
+        if self._leads:
+            if folder.exists():
+                _remove(folder)
+            folder.mkdir()
+        wait_for_all(f"step {unproven.step}")
         wait_for_arrays = arrays.write(folder / _STATE, state)
         future = self._writer.submit(self._finish, wait_for_arrays, unproven)
         self._pending = unproven.step, future
 
     def _finish(self, wait_for_arrays: Callable[[], None], unproven: Manifest) -> None:
         """Runs in the background: the step becomes good, and older ones may go."""
-        wait_for_arrays()
+        wait_for_arrays()  # all processes': the last to write commits
+        if not self._leads:
+            return
         folder = self.directory / str(unproven.step)
         files = manifest.hash_files(folder)
         manifest.write(folder, dataclasses.replace(unproven, files=files))
@@ -193,7 +205,7 @@ class Checkpointer:
         try:
             yield
         except Exception as error:
-            if step not in good_steps(self.directory):
+            if self._leads and step not in good_steps(self.directory):
                 with contextlib.suppress(OSError):
                     _remove(self.directory / str(step))
             last = latest(self.directory)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 
 from sgatlin.arguments import parse
 from sgatlin.config import Config, to_json
+from sgatlin.distributed import is_first, join
 from sgatlin.errors import UserError
 from sgatlin.eval.generate import Sampling, stream_text
 from sgatlin.scaling.cost import cost_table
@@ -37,11 +39,24 @@ class TrainCommand:
     """Trace steps FIRST:LAST into the run's folder profile."""
     strict: bool = False
     """Refuse to go on if the last checkpoint is damaged or unfinished, instead of skipping it."""
+    distributed: bool = False
+    """This is one of several processes of the run, on machines that share its directory: Slurm, a
+    TPU pod and others say which; or the next three do."""
+    coordinator: str | None = None
+    """HOST:PORT at which the first process is to be found."""
+    processes: int | None = None
+    """How many there are."""
+    process: int | None = None
+    """Which this is, from 0."""
     epochs: float | None = None
     """Instead of train.steps: see the training windows so many times. Needs the data."""
 
     def __call__(self) -> None:
         config = self.config
+        if self.distributed:
+            join(self.coordinator, self.processes, self.process)
+        elif (self.coordinator, self.processes, self.process) != (None, None, None):
+            raise UserError("--coordinator, --processes and --process need --distributed")
         if self.epochs is not None:
             config = with_epochs(config, self.epochs)
         if self.dry_run:
@@ -83,17 +98,27 @@ def train_and_tell(config: Config, workdir: Path, options: TrainOptions) -> None
     """Trains, saves and leaves when a signal asks for it, and ends with the result and a sample."""
     with Interrupt() as interrupt:
         try:
-            trainer = run_interruptibly(lambda: Trainer(config, workdir, options), interrupt)
+            if jax.process_count() == 1:
+                trainer = run_interruptibly(lambda: Trainer(config, workdir, options), interrupt)
+            else:
+                # The others could not go on without this one: it stops with them, after a step.
+                trainer = Trainer(config, workdir, options)
             result = trainer.train(lambda: interrupt.requested)
         except Interrupted:
             print(f"nothing new to save; the same command goes on with {workdir}", flush=True)
             leave(0)
         except Stopped as stopped:
-            print(f"{stopped}; the same command goes on with {workdir}")
+            if is_first():
+                print(f"{stopped}; the same command goes on with {workdir}")
+            return
+        if not is_first():
             return
         print(f"\nResult, in {trainer.run.result_file}:")
         for name, value in result.items():
             print(f"  {name:18} {_number(value)}")
+        if jax.process_count() > 1:
+            print(f"\nFor a sample: sgatlin generate {workdir}")
+            return
         print(f"\nA sample (more with: sgatlin generate {workdir}):\n")
         tell_sample(trainer, interrupt)
 
@@ -102,7 +127,7 @@ def tell_sample(trainer: Trainer, interrupt: Interrupt) -> None:
     """Prints a text by the trained model, as it is written."""
     pieces = stream_text(
         trainer.config.model,
-        trainer.state.params,
+        jax.device_put(trainer.state.params, jax.devices()[0]),
         trainer.tokenizer,
         prompt="",
         context=trainer.config.data.seq_len,

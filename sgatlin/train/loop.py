@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from sgatlin.config import Config, StoryWorld
+from sgatlin.distributed import Vote, any_process, first_then_others, is_first
 from sgatlin.errors import RunStopped, UserError
 from sgatlin.eval.bigram import bigram_perplexity
 from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step
@@ -102,12 +103,12 @@ class Trainer:
         tell: Callable[[str], None] = print,
     ):
         self.config = config
-        self.tell = tell
+        self.tell = tell if is_first() else lambda line: None
         profiled = options.profiled_steps(config.train.steps)
         self.run = RunDirectory(workdir)
         self.profiler = Profiler(self.run.path / "profile", profiled)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(RunLock(workdir, tell))
+            stack.enter_context(RunLock(workdir, tell, leader=is_first()))
             with self.run.disk_errors_told():
                 self._begin(options)
             self.lock = stack.pop_all()
@@ -121,7 +122,7 @@ class Trainer:
         self.mesh = None if sizes.devices == 1 else make_mesh(sizes)
         self.feed = Feed(self.mesh, config.data.batch_size, config.train.accumulate)
         self.eval_feed = Feed(self.mesh, config.data.batch_size)
-        self.data = training_data(config, tell)
+        self.data = first_then_others(lambda: training_data(config, tell), "data")
         self.stream = TrainingStream(self.data.parts, config.data.seq_len, config.train.seed)
         # First use of both: a run must not find out in its middle that the data is too short.
         self._validation_batches(config.train.eval_tokens)
@@ -139,8 +140,11 @@ class Trainer:
         self.state, self.position = start.state, start.position
         self.step = int(start.state.step)
         self.best_loss = math.inf
-        self.run.create(config)
-        self.tokenizer = run_tokenizer(self.run, self.data)
+        if is_first():
+            self.run.create(config)
+        self.tokenizer = first_then_others(
+            lambda: run_tokenizer(self.run, self.data), "run directory"
+        )
         self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
         tell(describe(config, self.run, start.told))
         for line in (*divided, *self.stream.described(config.train.steps * config.data.batch_size)):
@@ -179,6 +183,7 @@ class Trainer:
             stack.callback(batches.close)
             stack.callback(lambda: self.profiler.stop(self.state))
             self.last_save = time.monotonic()
+            self.vote = Vote(self.mesh)
             self._take_steps(batches)
             return self._finish()
 
@@ -203,13 +208,15 @@ class Trainer:
             self.checkpointer.poll()
             pending = _Pending(self.step, metrics, usage, batch.example_ids_B)
 
-            due_save = not last and self._save_is_due()
+            stop, timely = self.vote(self.stop_requested(), self._time_to_save())
+            every_steps = config.checkpoint.every_steps
+            due_save = not last and (timely or self.step % every_steps == 0)
             due_eval = not last and self.step % config.train.eval_every == 0
-            if self.stop_requested() or due_save or due_eval or last:
+            if stop or due_save or due_eval or last:
                 # No state is saved or judged before its own loss is known to be finite.
                 self._read(pending)
                 pending = None
-            if self.stop_requested():
+            if stop:
                 self._stop()
             val_loss = None
             if due_eval:
@@ -259,7 +266,7 @@ class Trainer:
         )
 
     def _stop_if_requested(self) -> None:
-        if self.stop_requested():
+        if any_process(self.stop_requested()):
             self._stop()
 
     def _stop(self) -> None:
@@ -267,12 +274,9 @@ class Trainer:
         self.checkpointer.wait()
         raise Stopped(f"saved step {self.step}")
 
-    def _save_is_due(self) -> bool:
-        every = self.config.checkpoint
-        if self.step % every.every_steps == 0:
-            return True
-        seconds = time.monotonic() - self.last_save
-        return every.every_minutes is not None and seconds >= 60 * every.every_minutes
+    def _time_to_save(self) -> bool:
+        minutes, seconds = self.config.checkpoint.every_minutes, time.monotonic() - self.last_save
+        return is_first() and minutes is not None and seconds >= 60 * minutes
 
     def _save(self, val_loss: float | None) -> None:
         if val_loss is not None:
@@ -308,6 +312,8 @@ class Trainer:
             "seconds": round(self.reporter.clock.seconds(), 3),
             "device": jax.devices()[0].device_kind,
         }
+        if not is_first():
+            return result
         if isinstance(config.data.source, StoryWorld):
             targets = self._validation_batches(None)
             result["bigram_perplexity"] = bigram_perplexity(self.data.parts[0].store, targets)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from sgatlin.config import Config
+from sgatlin.distributed import is_first
 from sgatlin.eval.loss import EvalResult
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
@@ -54,7 +55,9 @@ class Reporter:
         self.clock = Clock(seconds)
         self._config = config
         self._progress = ProgressLine()
-        self._trackers = make_trackers(config.log, run.path, first_step)
+        # Of several processes the first tells and writes.
+        self._silent = not is_first()
+        self._trackers = [] if self._silent else make_trackers(config.log, run.path, first_step)
         self._device = jax.devices()[0].device_kind
         self._flops = training_flops(config.model, config.data.seq_len).full
         self._val_loss = math.nan
@@ -64,7 +67,7 @@ class Reporter:
         """Metrics of one optimizer step, read from the device."""
         config, total = self._config, self._config.train.steps
         self.clock.count(config.tokens_per_step)
-        if step % config.log.every and step not in (1, total):
+        if self._silent or (step % config.log.every and step not in (1, total)):
             return
         rate = self.clock.rate()
         speed = {"tokens": step * config.tokens_per_step, "tokens_per_second": rate}

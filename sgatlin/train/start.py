@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 
 from sgatlin.config import Config, differing_fields
+from sgatlin.distributed import firsts, is_first
 from sgatlin.errors import UserError
 from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.train import checkpoint, fallback
@@ -55,8 +56,11 @@ def start_run(
     `tokenizer_hash` is that of this run's data: UserError if the other run had another. On a mesh
     every device reads and makes its own part of the state, whatever mesh saved it.
     """
-    latest = fallback.last_intact(run.checkpoints, strict=strict, tell=tell)
-    if latest is not None:
+    found: int | None = None
+    if is_first():
+        found = fallback.last_intact(run.checkpoints, strict=strict, tell=tell)
+    latest = firsts(-1 if found is None else found)
+    if latest >= 0:
         state, position = _restore(config, run.checkpoints, latest, mesh, verified=True)
         return Start(state, position, f"goes on from step {latest}")
     if branch_from is not None:

@@ -25,6 +25,7 @@ RATE, DECAY = 0.05, 0.1
 SWIGLU = SwigluConfig(d_hidden=8)
 ROLE_FIELDS = {"Pool": "pool", "Router": "router", "Embedding": "embedding"}
 FEED_FORWARD = "blocks.feed_forward."
+DENSE = {FEED_FORWARD + name for name in ("w_gate", "w_up", "w_out")}
 ATTENTION = {f"blocks.attention.w_{name}" for name in ("query", "key", "value", "out")}
 
 CONFIG = OptimizerConfig(
@@ -192,7 +193,7 @@ def test_balance_is_never_moved(muon):
     ("feed_forward", "muon", "adamw"),
     [
         (None, ATTENTION, {"router.query", "router.key", "w_in", "w_out"}),
-        (SWIGLU, ATTENTION | {FEED_FORWARD + "w_in", FEED_FORWARD + "w_out"}, {"b_in", "b_out"}),
+        (SWIGLU, ATTENTION | DENSE, {"b_gate", "b_up", "b_out"}),
     ],
 )
 def test_muon_takes_dense_maps_and_adamw_the_rest(toy, feed_forward, muon, adamw):
@@ -229,7 +230,7 @@ def test_muon_makes_each_layers_matrix_orthogonal(toy):
     moved, _ = take_steps(config, roles, start, [gradient])
 
     updates, gradients = by_path(moved), by_path(gradient)
-    shape_of = dict.fromkeys(ATTENTION | {FEED_FORWARD + "w_in"}, (16, 16))
+    shape_of = dict.fromkeys(ATTENTION, (16, 16)) | dict.fromkeys(DENSE, (16, 8))
     for path, (n_in, n_out) in {**shape_of, FEED_FORWARD + "w_out": (8, 16)}.items():
         assert updates[path].shape == (2, n_in, n_out)
         for update, alone in zip(updates[path], gradients[path], strict=True):
