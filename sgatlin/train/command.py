@@ -17,6 +17,7 @@ from sgatlin.eval.generate import Sampling, stream_text
 from sgatlin.scaling.cost import cost_table
 from sgatlin.train.data import steps_of_epochs
 from sgatlin.train.interrupt import Interrupt, Interrupted, leave, run_interruptibly
+from sgatlin.train.layout import layout
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
 
 _UNKNOWN_STEPS = 2**62
@@ -61,6 +62,8 @@ class TrainCommand:
             config = with_epochs(config, self.epochs)
         if self.dry_run:
             print(f"{to_json(config)}\n{cost_table({config.name: config})}")
+            for line in layout(config, config.mesh.planned(jax.device_count())):
+                print(line)
             return
         options = TrainOptions(
             init_from=self.init_from,

@@ -72,3 +72,13 @@ def test_sources_on_the_command_line(toy):
     assert parsed(mixture) == mixture
     found = parsed(mixture, "--data.source.parts.1.weight", "5")
     assert found == Mixture(parts=changed, validation="a")
+
+
+def test_a_dry_run_tells_what_is_split_over_devices_that_need_not_be_there(toy, capsys):
+    arguments = ["--mesh.data", "2", "--mesh.tensor", "2", "--dry-run"]
+    parse_train(toy, arguments, prog="train.py")()
+    told = capsys.readouterr().out
+    assert "memory: in all, about, on a cpu, on each of 4 devices" in told
+    assert "4 devices: data 2, fsdp 1, tensor 2; 2 windows a step on each" in told
+    with pytest.raises(UserError, match=r"n_channels=2 is not a multiple of mesh\.tensor=3"):
+        parse_train(toy, ["--mesh.tensor", "3", "--dry-run"], prog="train.py")()
