@@ -27,7 +27,7 @@ from tests.toy import flags
 pytestmark = pytest.mark.multiprocess
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = 60
+STEPS = 40
 # A run that hangs is ended after so many seconds.
 LIMIT = 150
 
@@ -42,7 +42,7 @@ def config(toy: Config) -> Config:
             feed_forward=SgatlinConfig(n_channels=4, n_neurons=64, top_k=2, d_key=8),
         ),
         data=dataclasses.replace(toy.data, batch_size=8),
-        train=dataclasses.replace(toy.train, steps=STEPS, eval_every=25),
+        train=dataclasses.replace(toy.train, steps=STEPS, eval_every=15),
         checkpoint=CheckpointConfig(every_steps=10, keep_last=10),
     )
 
