@@ -10,7 +10,6 @@ B windows of a batch, T time.
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -68,7 +67,7 @@ class MeshConfig:
             raise UserError(
                 f"a mesh of data={sizes.data}, fsdp={sizes.fsdp}, tensor={sizes.tensor} has "
                 f"{sizes.devices} devices, but there are {n_devices}: change mesh.data, mesh.fsdp "
-                "or mesh.tensor"
+                "or mesh.tensor, or show JAX fewer (CUDA_VISIBLE_DEVICES)"
             )
         return sizes
 
@@ -79,9 +78,9 @@ class MeshConfig:
         return Sizes(data, self.fsdp, self.tensor)
 
 
-def make_mesh(sizes: Sizes, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The mesh of all devices, or of those given."""
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+def make_mesh(sizes: Sizes) -> Mesh:
+    """The mesh of all devices."""
+    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 3)
 
 
 def mesh_sizes(mesh: Mesh | AbstractMesh | None) -> Sizes:
@@ -103,6 +102,15 @@ def placed(mesh: Mesh | None, specs: Any) -> Any:
     )
 
 
+def check_shared(batch_size: int, sizes: Sizes, parts: int) -> None:
+    """UserError where a batch's windows, in so many parts, cannot be shared out equally."""
+    if batch_size % (sizes.windows * parts):
+        raise UserError(
+            f"data.batch_size={batch_size} is not a multiple of {sizes.windows * parts}: mesh.data "
+            "* mesh.fsdp * train.accumulate; change one of them"
+        )
+
+
 class Feed:
     """Puts batches of B windows onto a mesh, each process the windows of its own devices.
 
@@ -115,12 +123,8 @@ class Feed:
     """
 
     def __init__(self, mesh: Mesh | None, batch_size: int, parts: int = 1):
+        check_shared(batch_size, mesh_sizes(mesh), parts)
         windows = mesh_sizes(mesh).windows
-        if batch_size % (windows * parts):
-            raise UserError(
-                f"batch_size={batch_size} is not a multiple of {windows * parts}: mesh.data * "
-                "mesh.fsdp * train.accumulate; change one of them"
-            )
         self._mesh, self._batch_size = mesh, batch_size
         order = np.arange(batch_size).reshape(parts, windows, -1).swapaxes(0, 1).reshape(-1)
         self._places: dict[jax.Device, slice] = {}

@@ -119,7 +119,9 @@ def train_and_tell(config: Config, workdir: Path, options: TrainOptions) -> None
         print(f"\nResult, in {trainer.run.result_file}:")
         for name, value in result.items():
             print(f"  {name:18} {_number(value)}")
-        if jax.process_count() > 1:
+        params = jax.tree.leaves(trainer.state.params)
+        if jax.process_count() > 1 or not all(leaf.is_fully_replicated for leaf in params):
+            # One device may not have the room for all of the model.
             print(f"\nFor a sample: sgatlin generate {workdir}")
             return
         print(f"\nA sample (more with: sgatlin generate {workdir}):\n")
@@ -130,7 +132,7 @@ def tell_sample(trainer: Trainer, interrupt: Interrupt) -> None:
     """Prints a text by the trained model, as it is written."""
     pieces = stream_text(
         trainer.config.model,
-        jax.device_put(trainer.state.params, jax.devices()[0]),
+        trainer.state.params,
         trainer.tokenizer,
         prompt="",
         context=trainer.config.data.seq_len,

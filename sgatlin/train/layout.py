@@ -3,7 +3,7 @@
 
 from sgatlin.config import Config
 from sgatlin.errors import UserError
-from sgatlin.mesh import Sizes
+from sgatlin.mesh import Sizes, check_shared
 from sgatlin.nn.moe import MoeConfig
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
@@ -18,12 +18,7 @@ def layout(config: Config, sizes: Sizes) -> list[str]:
     if sizes.devices == 1:
         return []
     model, layer = config.model, config.model.feed_forward
-    windows = sizes.windows * config.train.accumulate
-    if config.data.batch_size % windows:
-        raise UserError(
-            f"data.batch_size={config.data.batch_size} is not a multiple of {windows}: mesh.data * "
-            "mesh.fsdp * train.accumulate; change one of them"
-        )
+    check_shared(config.data.batch_size, sizes, config.train.accumulate)
     units = {"attention": ("heads", model.n_heads)}
     whole = []
     if isinstance(layer, SgatlinConfig | PeerConfig):

@@ -237,8 +237,9 @@ def test_the_state_is_where_it_belongs_and_no_device_ever_holds_all(sizes):
 
     plan = jax.jit(init).lower().compile().memory_analysis()
     n_whole = sum(x.nbytes for x in jax.tree.leaves(one.params))
-    share = sizes.fsdp * sizes.tensor
-    assert plan.temp_size_in_bytes < n_whole * (4 / share + 0.5)
+    if sizes.fsdp * sizes.tensor > 1:
+        # Own parts take 0.2 to 0.42 of it here; one pool that somebody held whole would add 0.4.
+        assert plan.temp_size_in_bytes < 0.5 * n_whole
 
 
 @functools.cache
