@@ -13,14 +13,22 @@ from sgatlin.bench.rows import Column, Table
 from sgatlin.bench.trace import Cost, costs
 from sgatlin.config import Config, load_config, load_variants, shipped_configs
 from sgatlin.errors import UserError
+from sgatlin.mesh import AXES, BATCH_SPEC, MeshConfig, check_shared, everywhere, make_mesh, placed
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import LogitsDtype, Remat
 from sgatlin.ops.neurons import Implementation
 from sgatlin.train.memory import training_memory
-from sgatlin.train.step import StepInputs, abstract_state, init_state, make_train_step
+from sgatlin.train.step import (
+    StepInputs,
+    abstract_state,
+    init_state,
+    make_train_step,
+    state_shardings,
+)
 
 TRACED_STEPS = 3
+ONE_DEVICE = MeshConfig(data=1)
 
 
 def table(name_width: int) -> Table:
@@ -45,6 +53,8 @@ class Changes(NamedTuple):
     """Of the neurons, each by itself; without any the config's own."""
     unroll: int | None = None
     logits_dtype: LogitsDtype | None = None
+    meshes: Sequence[str] = ()
+    """DATAxFSDPxTENSOR, each by itself; without any one device."""
 
 
 def named_configs(
@@ -53,18 +63,31 @@ def named_configs(
     """By name the configs to time; UserError for one that there is not or cannot be."""
     if all_variants:
         specs = [f"{spec}:{variant}" for spec in specs for variant in _variants(spec)]
+    meshes = {f", {name}": parse_mesh(name) for name in changes.meshes} or {"": ONE_DEVICE}
     configs = {}
     for spec in specs:
-        config = changed(load_config(spec), changes)
-        layer = config.model.feed_forward
-        if not (changes.implementations and isinstance(layer, SgatlinConfig | PeerConfig)):
-            configs[spec] = config
-            continue
-        for name in changes.implementations:
-            one = dataclasses.replace(layer, implementation=name)
-            model = dataclasses.replace(config.model, feed_forward=one)
-            configs[f"{spec}, {name}"] = dataclasses.replace(config, model=model)
+        for mesh_name, mesh in meshes.items():
+            config = dataclasses.replace(changed(load_config(spec), changes), mesh=mesh)
+            layer = config.model.feed_forward
+            if not (changes.implementations and isinstance(layer, SgatlinConfig | PeerConfig)):
+                configs[f"{spec}{mesh_name}"] = config
+                continue
+            for name in changes.implementations:
+                one = dataclasses.replace(layer, implementation=name)
+                model = dataclasses.replace(config.model, feed_forward=one)
+                configs[f"{spec}, {name}{mesh_name}"] = dataclasses.replace(config, model=model)
     return configs
+
+
+def parse_mesh(text: str) -> MeshConfig:
+    """The mesh that DATAxFSDPxTENSOR names; UserError if it is none, or has too many devices."""
+    numbers = text.split("x")
+    if len(numbers) != len(AXES) or not all(n.isdecimal() and int(n) for n in numbers):
+        raise UserError(f"--meshes {text!r}: give DATAxFSDPxTENSOR, such as 2x1x1")
+    mesh = MeshConfig(**dict(zip(AXES, map(int, numbers), strict=True)))
+    if (devices := mesh.planned(1).devices) > jax.device_count():
+        raise UserError(f"--meshes {text} has {devices} devices; there are {jax.device_count()}")
+    return mesh
 
 
 def _variants(spec: str) -> list[str]:
@@ -98,19 +121,27 @@ class Step:
     """A compiled training step with its state, on random tokens that are the same for all."""
 
     def __init__(self, config: Config):
+        sizes = config.mesh.planned(1)
+        check_shared(config.data.batch_size, sizes, 1)
+        self._mesh = None if sizes.devices == 1 else make_mesh(sizes)
         shape = (config.data.batch_size, config.data.seq_len)
         ids_BT = jax.random.randint(jax.random.key(0), shape, 0, config.model.vocab_size)
         segments_BT = jnp.zeros_like(ids_BT) if config.data.document_boundaries else None
-        self._batch = StepInputs(ids_BT, ids_BT, jnp.ones(shape), segments_BT)
-        step = jax.jit(make_train_step(config), donate_argnums=0)
-        self.compiled = step.lower(abstract_state(config), self._batch).compile()
+        batch = StepInputs(ids_BT, ids_BT, jnp.ones(shape), segments_BT)
+        shardings = placed(self._mesh, jax.tree.map(lambda _: BATCH_SPEC, batch))
+        self._batch = batch if self._mesh is None else jax.device_put(batch, shardings)
+        state = abstract_state(config, self._mesh)
+        outputs = state_shardings(config, self._mesh), everywhere(self._mesh)
+        on_mesh: dict[str, Any] = {} if self._mesh is None else {"out_shardings": outputs}
+        step = jax.jit(make_train_step(config, self._mesh), donate_argnums=0, **on_mesh)
+        self.compiled = step.lower(state, self._batch).compile()
         self._config = config
         self._state: Any = None
 
     def __call__(self) -> Any:
         """Takes a step, and returns what shows when it is done."""
         if self._state is None:
-            self._state = init_state(self._config)
+            self._state = init_state(self._config, mesh=self._mesh)
         self._state, metrics = self.compiled(self._state, self._batch)
         return metrics["loss"], self._state.step
 
@@ -129,7 +160,7 @@ def step_rows(
         found: list[Cost] = []
         step = None
         try:
-            row["estimate"] = training_memory(config).temporaries
+            row["estimate"] = training_memory(config, sizes=config.mesh.planned(1)).temporaries
             step = Step(config)
             row["temporaries"] = temporary_bytes(step.compiled)
             if row["temporaries"]:

@@ -131,6 +131,9 @@ class BenchStep:
     """What the unembedding multiplies; the config's own by default."""
     implementation: tuple[str, ...] = ()
     """What computes the neurons, one row for each; the config's own by default."""
+    meshes: tuple[str, ...] = ()
+    """DATAxFSDPxTENSOR of the devices, one row for each, such as 1x1x1 2x1x1; by default one
+    device."""
     repeats: int = 10
     """Measurements, of which the median is told; 0 runs nothing and tells of memory only."""
     trace: bool = False
@@ -155,6 +158,7 @@ class BenchStep:
             implementations=implementations,
             unroll=self.unroll,
             logits_dtype=self.logits_dtype,
+            meshes=self.meshes,
         )
         configs = named_configs(self.configs, changes, all_variants=self.all_variants)
         lines = table(max(map(len, configs), default=0))

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 from jax.interpreters import partial_eval
-from jax.sharding import AbstractMesh, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from sgatlin.config import Config
 from sgatlin.mesh import AXES, ONE_DEVICE, Sizes
@@ -84,7 +84,7 @@ def _temporaries(config: Config, state: TrainState, sizes: Sizes, *, widen: bool
     if sizes.devices == 1:
         step = jax.make_jaxpr(make_train_step(config))(state, abstract_inputs(config)).jaxpr
     else:
-        mesh = AbstractMesh(tuple(sizes), AXES)
+        mesh = AbstractMesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES))
         gradient = gradient_on(mesh, config)
         traced = jax.make_jaxpr(gradient)(state.params, abstract_inputs(config)).jaxpr
         (step,) = (eqn.params["jaxpr"] for eqn in traced.eqns if eqn.primitive.name == "shard_map")

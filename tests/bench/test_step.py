@@ -3,12 +3,14 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from sgatlin.bench import step as bench
-from sgatlin.bench.step import Changes, changed, named_configs, step_rows, table
+from sgatlin.bench.step import Changes, changed, named_configs, parse_mesh, step_rows, table
 from sgatlin.config import load_config
 from sgatlin.errors import UserError
+from sgatlin.mesh import MeshConfig
 from sgatlin.nn.mlp import MlpConfig
 
 
@@ -83,10 +85,10 @@ def test_memory_is_compared_without_running_a_step(toy, monkeypatch):
 def test_one_that_fails_does_not_end_the_table(toy, monkeypatch):
     original = bench.make_train_step
 
-    def fail_first(config):
+    def fail_first(config, mesh):
         if config is toy:
             raise ValueError("no such\nstep")
-        return original(config)
+        return original(config, mesh)
 
     monkeypatch.setattr(bench, "make_train_step", fail_first)
     rows = [row for row, _ in step_rows({"a": toy, "b": with_mlp(toy)}, repeats=1)]
@@ -100,3 +102,23 @@ def test_a_trace_that_fails_leaves_the_times(toy, monkeypatch):
     assert row["trace_error"] == "ZeroDivisionError: division by zero"
     assert row["ms"] > 0
     assert costs == []
+
+
+@pytest.mark.parametrize("text", ["2x1", "2x1x0", "2x1x-1", "axbxc", "", "1x1x1x1"])
+def test_a_mesh_that_is_none_is_refused_in_a_line(text):
+    with pytest.raises(UserError, match=f"--meshes '{text}': give DATAxFSDPxTENSOR"):
+        parse_mesh(text)
+
+
+def test_a_mesh_of_more_devices_than_there_are_is_refused():
+    n_devices = jax.device_count()
+    with pytest.raises(UserError, match=f"has {n_devices + 1} devices; there are {n_devices}"):
+        parse_mesh(f"1x{n_devices + 1}x1")
+
+
+def test_each_config_is_timed_on_each_mesh():
+    changes = Changes(implementations=("xla", "dense"), meshes=("1x1x1",))
+    configs = named_configs(["storyworld:sgatlin", "storyworld:mlp"], changes)
+    names = ["storyworld:sgatlin, xla", "storyworld:sgatlin, dense", "storyworld:mlp"]
+    assert list(configs) == [f"{name}, 1x1x1" for name in names]
+    assert {config.mesh for config in configs.values()} == {MeshConfig(data=1)}

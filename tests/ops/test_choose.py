@@ -33,8 +33,9 @@ def test_a_cpu_takes_xla_but_for_small_tables():
 
 
 @pytest.mark.usefixtures("nvidia")
-def test_a_gpu_takes_triton_where_it_can():
-    assert pick() == pick(n_rows=8 * 32) == "triton"
+def test_a_gpu_takes_triton_where_it_can_but_for_the_smallest_tables():
+    assert pick() == pick(n_rows=5 * 32 + 1) == "triton"
+    assert pick(n_rows=5 * 32) == "dense"
     assert pick(width=60) == "xla"
     assert pick(dtype=jnp.dtype("float64")) == "xla"
     with pytest.raises(UserError, match="the width 60 is no multiple of 8; None picks what can"):

@@ -16,7 +16,7 @@ of the table, `triton` has kernels for NVIDIA GPUs."""
 
 # Rows of the table for each row chosen up to which `dense` is the faster (docs/performance.md).
 # On a TPU it is an estimate: its matrix units do some hundred operations for each byte it gathers.
-DENSE_ROWS = {"cpu": 8, "gpu": 0, "tpu": 256}
+DENSE_ROWS = {"cpu": 8, "gpu": 5, "tpu": 256}
 
 
 def pick(

@@ -122,10 +122,12 @@ def scatter_outer(
     grid = (n_blocks, -(-width // columns))
     sums = jax.ShapeDtypeStruct((n_blocks, width), jnp.float32)
     gradient = jax.ShapeDtypeStruct((n_rows, width), dtype or jnp.float32)
-    constants = {"D": width, "BLOCK": block, "STEP": 16, "BLOCK_D": columns}
+    constants = {"D": width, "BLOCK": block, "STEP": 32, "BLOCK_D": columns}
+    # Of a product XLA would put each factor in order, which costs two passes.
+    a_J = jax.lax.optimization_barrier(a_TP.reshape(-1))[sorted_.pair_J]
     g_RD, head_BD, tail_BD = triton_call(
         "neurons.scatter_outer",
-        a_TP.reshape(-1)[sorted_.pair_J],
+        a_J,
         *sorted_,
         x_TD,
         n_pairs,
