@@ -275,8 +275,9 @@ def narrowed(state: nnx.State[Any, Any], dtype: jnp.dtype) -> nnx.State[Any, Any
 
 def rematerialised(layer: Callable, config: TransformerConfig) -> Callable:
     """`layer` with what `remat` names recomputed in the backward pass instead of stored."""
-    # Where layers are written out one after another XLA sees that a thing is computed twice.
-    prevent_cse = config.layers_at_once > 1 and (config.remat != "none" or sizes().fsdp > 1)
+    # Where layers are written out one after another XLA sees that a thing is computed twice; not so
+    # of gathered parameters, and a barrier would keep it from recomputing what costs little.
+    prevent_cse = config.layers_at_once > 1 and config.remat != "none"
     policies: dict[Remat, Callable[..., bool]] = {
         "none": _all_but_reshapes,
         "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,

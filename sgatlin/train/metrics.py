@@ -52,21 +52,26 @@ class Appended:
 
 
 class JsonLines:
-    """One JSON object a line: {"step": ..., "time": seconds since 1970, metric: value, ...}."""
+    """One JSON object a line: {"step": ..., "time": seconds since 1970, metric: value, ...}.
 
-    def __init__(self, path: Path, first_step: int):
-        self._drop_from(path, first_step)
+    A run that goes on from a checkpoint repeats the steps from `first_step` on, and the validation
+    of the one before if it `validates_again`: what there was of them is dropped.
+    """
+
+    def __init__(self, path: Path, first_step: int, *, validates_again: bool = False):
+        self._drop_from(path, first_step, validates_again)
         self._file = Appended(path)
 
     @staticmethod
-    def _drop_from(path: Path, first_step: int) -> None:
-        # A run that goes on from a checkpoint repeats the steps after it: each is kept once.
+    def _drop_from(path: Path, first_step: int, validates_again: bool) -> None:
         if not path.exists():
             return
         kept = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                if json.loads(line)["step"] < first_step:
+                row = json.loads(line)
+                again = validates_again and row["step"] == first_step - 1 and "val_loss" in row
+                if row["step"] < first_step and not again:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # A line cut off when the process was killed.
@@ -115,12 +120,16 @@ def by_layer(metrics: Metrics) -> dict[str, float]:
     return flat
 
 
-def make_trackers(config: LogConfig, folder: Path, first_step: int) -> list[Tracker]:
-    """The trackers of a run that starts, or goes on, at `first_step`."""
+def make_trackers(
+    config: LogConfig, folder: Path, first_step: int, *, validates_again: bool = False
+) -> list[Tracker]:
+    """The trackers of a run that starts, or goes on, at `first_step`; see `JsonLines`."""
     trackers: list[Tracker] = []
     if config.wandb_project is not None:  # first: it may refuse, and then no file is open
         trackers.append(WeightsAndBiases(folder, config.wandb_project))
-    trackers.append(JsonLines(folder / "metrics.jsonl", first_step))
+    trackers.append(
+        JsonLines(folder / "metrics.jsonl", first_step, validates_again=validates_again)
+    )
     if config.tensorboard:
         from sgatlin.train.tensorboard import TensorBoard
 

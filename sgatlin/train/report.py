@@ -57,7 +57,11 @@ class Reporter:
         self._progress = ProgressLine()
         # Of several processes the first tells and writes.
         self._silent = not is_first()
-        self._trackers = [] if self._silent else make_trackers(config.log, run.path, first_step)
+        self._trackers = []
+        if not self._silent:
+            # Killed between its last save and its result, a run is only validated again.
+            at_end = first_step > config.train.steps
+            self._trackers = make_trackers(config.log, run.path, first_step, validates_again=at_end)
         self._device = jax.devices()[0].device_kind
         self._flops = training_flops(config.model, config.data.seq_len).full
         self._val_loss = math.nan

@@ -120,6 +120,14 @@ def test_stopping_in_a_validation(toy, whole, tmp_path):
     assert checkpoint.best(path / "checkpoints") == checkpoint.best(whole.path / "checkpoints")
 
 
+def test_killed_between_the_last_save_and_the_result(toy, whole, tmp_path):
+    shutil.copytree(whole.path, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    again = train(toy, tmp_path / "run")
+    assert metrics(again.run.path) == metrics(whole.path)
+    assert again.run.result()["val_loss"] == whole.trainer.run.result()["val_loss"]
+
+
 def test_result(toy, whole):
     result = whole.trainer.run.result()
     validation = evaluate_run(str(whole.path)).all.loss

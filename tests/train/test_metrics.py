@@ -64,6 +64,16 @@ def test_json_lines_of_a_run_that_goes_on_drop_what_is_repeated(tmp_path):
     assert [(line["step"], line["loss"]) for line in lines(path)] == [(1, 0.0), (2, 0.0), (3, 1.0)]
 
 
+def test_a_validation_that_is_repeated_is_kept_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": 2, "val_loss": 3.0}, {"step": 4, "loss": 1.0}, {"step": 4, "val_loss": 2.0}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    JsonLines(path, first_step=5).close()
+    assert lines(path) == rows
+    JsonLines(path, first_step=5, validates_again=True).close()
+    assert lines(path) == rows[:2]
+
+
 @pytest.mark.parametrize("form", ["metrics.jsonl", "tensorboard"])
 def test_a_full_disk_is_told_with_the_file_and_closing_is_quiet(tmp_path, form):
     folder = tmp_path / "tensorboard"
