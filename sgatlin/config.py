@@ -26,6 +26,7 @@ from sgatlin.input.sources import StoryWorld as StoryWorld
 from sgatlin.mesh import MeshConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.checkpoint import CheckpointConfig
+from sgatlin.train.guard import GuardConfig
 from sgatlin.train.optimizer import OptimizerConfig
 from sgatlin.train.resample import resampling_router
 from sgatlin.train.usage import UsageConfig
@@ -97,6 +98,7 @@ class Config:
     data: DataConfig
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig
+    guard: GuardConfig = dataclasses.field(default_factory=GuardConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     usage: UsageConfig = dataclasses.field(default_factory=UsageConfig)

@@ -37,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
     multidevice = "multidevice" in expression and "not multidevice" not in expression
     if multidevice and os.environ["JAX_PLATFORMS"] == "cpu":
         jax.config.update("jax_num_cpu_devices", 8)
+        # Read back, a program for several devices of a CPU corrupts memory (JAX 0.10.2).
+        jax.config.update("jax_enable_compilation_cache", False)
         # Eight devices that wait for one another on few cores: slow is no deadlock.
         patience = " --xla_cpu_collective_call_terminate_timeout_seconds=600"
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + patience
@@ -90,7 +92,7 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
         config = trainer.config
         data = dataclasses.replace(config.data, source=StoryWorld())
         accumulate, steps = config.train.accumulate, config.train.steps
-        key = (config.model, config.optimizer, config.usage, steps, accumulate, data)
+        key = (config.model, config.optimizer, config.usage, config.guard, steps, accumulate, data)
         if key not in _COMPILED:
             original(trainer)
             _COMPILED[key] = trainer.train_step, trainer.eval_step, trainer.watch

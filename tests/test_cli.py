@@ -277,7 +277,8 @@ def test_a_run_that_fails_names_its_last_checkpoint(toy, folder, capsys, monkeyp
 
         def poisoned(state, batch):
             state, metrics = step(state, batch)
-            return state, metrics | ({"loss": jax.numpy.nan} if trainer.step == 6 else {})
+            bad = {"loss": jax.numpy.nan, "guard/bad": jax.numpy.array(True)}
+            return state, metrics | (bad if trainer.step == 6 else {})
 
         trainer.train_step = poisoned
 

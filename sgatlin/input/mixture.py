@@ -118,13 +118,16 @@ class TrainingStream:
 
     def named(self, ids: Iterable[int]) -> str:
         """In words which windows these are: "windows 3, 17 of PATH, set NAME; ..."."""
-        found: dict[int, list[str]] = {}
+        located = self.located(ids).items()
+        return "; ".join(f"windows {', '.join(map(str, own))} of {name}" for name, own in located)
+
+    def located(self, ids: Iterable[int]) -> dict[str, list[int]]:
+        """By part, in their order, the numbers that windows have there."""
+        found: dict[int, list[int]] = {}
         for window_id in ids:
             part, window = self._locate(int(window_id))
-            found.setdefault(part, []).append(str(window))
-        return "; ".join(
-            f"windows {', '.join(found[part])} of {self.parts[part].name}" for part in sorted(found)
-        )
+            found.setdefault(part, []).append(window)
+        return {self.parts[part].name: found[part] for part in sorted(found)}
 
     def described(self, n_examples: int) -> list[str]:
         """A line for each of several parts: share, windows, and epochs in so many examples."""

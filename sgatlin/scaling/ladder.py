@@ -15,8 +15,8 @@ from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.spark import SparkConfig
 from sgatlin.nn.topk_mlp import TopkMlpConfig
 
-SCALES = tuple(half / 2 for half in range(2, 17))
-"""1, 1.5, ..., 8."""
+SCALES = tuple(half / 2 for half in range(2, 19))
+"""1, 1.5, ..., 9; the paper's end at 8."""
 
 SPARK_SHARE = 0.08
 """Units that fire in the sparse dense layers, as in Spark Transformer's models."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-import numpy as np
 
 from sgatlin.config import Config, StoryWorld
 from sgatlin.distributed import Vote, any_process, first_then_others, is_first
@@ -28,6 +27,7 @@ from sgatlin.mesh import Feed, everywhere, make_mesh
 from sgatlin.scaling.flops import n_parameters, training_flops
 from sgatlin.train import checkpoint
 from sgatlin.train.data import run_tokenizer, training_data
+from sgatlin.train.guard import Verdict
 from sgatlin.train.layout import layout
 from sgatlin.train.lock import RunLock
 from sgatlin.train.profiler import Profiler
@@ -84,7 +84,8 @@ class _Pending(NamedTuple):
     metrics: Metrics
     usage: Metrics
     """Empty but for the steps at which the watch reports."""
-    example_ids_B: np.ndarray
+    examples: int
+    """Windows consumed before its batch."""
 
 
 class Trainer:
@@ -195,9 +196,8 @@ class Trainer:
             inputs = self.feed.put(*batch.model_inputs())
             self.state, metrics = self.train_step(self.state, StepInputs(*inputs))
             self.step += 1
-            self.position = self.position._replace(
-                examples=self.position.examples + config.data.batch_size
-            )
+            examples = self.position.examples
+            self.position = self.position._replace(examples=examples + config.data.batch_size)
             self.profiler.after(self.step, self.state)
             last = self.step == config.train.steps
             usage: Metrics = {}
@@ -206,7 +206,7 @@ class Trainer:
             if pending is not None:
                 self._read(pending)
             self.checkpointer.poll()
-            pending = _Pending(self.step, metrics, usage, batch.example_ids_B)
+            pending = _Pending(self.step, metrics, usage, examples)
 
             stop, timely = self.vote(self.stop_requested(), self._time_to_save())
             every_steps = config.checkpoint.every_steps
@@ -226,22 +226,32 @@ class Trainer:
 
     def _read(self, pending: _Pending) -> None:
         metrics = jax.device_get(pending.metrics)
-        if not np.isfinite([metrics["loss"], metrics["grad_norm"]]).all():
-            self._give_up(
-                pending.step,
-                f"loss {metrics['loss']}, gradient norm {metrics['grad_norm']}, on "
-                f"{self.stream.named(pending.example_ids_B.tolist())}",
-            )
+        verdict = Verdict(**{name: metrics.pop(f"guard/{name}").item() for name in Verdict._fields})
         if pending.usage:
             self.reporter.usage(pending.step, jax.device_get(pending.usage))
-        self.reporter.step(pending.step, metrics)
+        if verdict.bad:
+            self._bad_step(pending, verdict, metrics)
+        else:
+            self.reporter.step(pending.step, metrics)
 
-    def _give_up(self, step: int, what: str) -> NoReturn:
+    def _bad_step(self, pending: _Pending, verdict: Verdict, metrics: Any) -> None:
+        positions = range(pending.examples, pending.examples + self.config.data.batch_size)
+        ids = self.stream.windows_at(positions)
+        loss, grad_norm = float(metrics["loss"]), float(metrics["grad_norm"])
+        what = f"{verdict.why(loss, grad_norm)}, on {self.stream.named(ids)}"
+        guard, mend = self.config.guard, "Lower optimizer.learning-rate or clip-norm"
+        if guard.action == "stop":
+            mend += ", or let such steps be skipped (--guard.action skip)"
+            self._give_up(pending.step, what, mend)
+        n_skipped, n_in_a_row = int(verdict.skipped), int(verdict.in_a_row)
+        row = {"loss": loss, "grad_norm": grad_norm, "above_mean": verdict.above_mean}
+        self.reporter.skipped(pending.step, what, n_skipped, row, self.stream.located(ids))
+        if n_in_a_row >= guard.most_in_a_row:
+            self._give_up(pending.step, f"{n_in_a_row} steps skipped in a row; {what}", mend)
+
+    def _give_up(self, step: int, what: str, mend: str) -> NoReturn:
         self.checkpointer.wait()
-        raise RunStopped(
-            f"stopped at step {step}: {what}; {self.run.last_good()}. "
-            "Lower optimizer.learning-rate or clip-norm"
-        )
+        raise RunStopped(f"stopped at step {step}: {what}; {self.run.last_good()}. {mend}")
 
     def _validate(self, max_tokens: int | None) -> EvalResult:
         with self.reporter.clock.paused():
@@ -254,7 +264,8 @@ class Trainer:
                 feed=self.eval_feed,
             )
         if not math.isfinite(result.loss):
-            self._give_up(self.step, f"validation loss {result.loss}")
+            mend = "Lower optimizer.learning-rate or clip-norm"
+            self._give_up(self.step, f"validation loss {result.loss}", mend)
         self.reporter.validation(self.step, result)
         return result
 
@@ -312,6 +323,8 @@ class Trainer:
             "seconds": round(self.reporter.clock.seconds(), 3),
             "device": jax.devices()[0].device_kind,
         }
+        if config.guard.action == "skip":
+            result["skipped_steps"] = int(self.state.guard.skipped)
         if not is_first():
             return result
         if isinstance(config.data.source, StoryWorld):

@@ -3,13 +3,14 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import optax
 import optax.contrib
 
 from sgatlin.errors import UserError, require_at_least
+from sgatlin.train.moments import in_bfloat16
 from sgatlin.train.schedules import ScheduleConfig, StableDecaySchedule
 
 # Norm scales and biases set a level, and decaying them only moves it; balance is set by its layer.
@@ -27,6 +28,8 @@ class RoleConfig:
     """The role's rate over the general one. The decay per step is multiplied as well."""
     weight_decay: float | None = None
     """In place of the general weight decay; None keeps that."""
+    moments: Literal["float32", "bfloat16"] = "float32"
+    """Type that both moments are kept in; bfloat16 ones are rounded at random."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,7 @@ def _adamw(
     config: OptimizerConfig, role_config: RoleConfig, roles: Any, n_steps: int
 ) -> optax.GradientTransformation:
     peak = config.learning_rate * role_config.learning_rate_multiplier
-    return optax.adamw(
+    adamw = optax.adamw(
         config.schedule.build(peak, n_steps),
         b1=config.b1,
         b2=config.b2,
@@ -140,6 +143,7 @@ def _adamw(
         weight_decay=_own_or(config.weight_decay, role_config.weight_decay),
         mask=jax.tree.map(lambda role: role not in UNDECAYED_ROLES, roles),
     )
+    return in_bfloat16(adamw) if role_config.moments == "bfloat16" else adamw
 
 
 def _muon(config: OptimizerConfig, muon: MuonConfig, n_steps: int) -> optax.GradientTransformation:

@@ -15,7 +15,7 @@ from sgatlin.eval.loss import EvalResult
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.scaling.flops import n_parameters, peak_flops, training_flops
-from sgatlin.train.metrics import ProgressLine, duration, make_trackers
+from sgatlin.train.metrics import JsonLines, ProgressLine, duration, make_trackers
 from sgatlin.train.run import RunDirectory
 
 
@@ -62,6 +62,9 @@ class Reporter:
             # Killed between its last save and its result, a run is only validated again.
             at_end = first_step > config.train.steps
             self._trackers = make_trackers(config.log, run.path, first_step, validates_again=at_end)
+        self._skipped: JsonLines | None = None
+        if not self._silent and config.guard.action == "skip":
+            self._skipped = JsonLines(run.skipped_file, first_step)
         self._device = jax.devices()[0].device_kind
         self._flops = training_flops(config.model, config.data.seq_len).full
         self._val_loss = math.nan
@@ -89,6 +92,24 @@ class Reporter:
             last=step == total,
         )
 
+    def skipped(
+        self,
+        step: int,
+        what: str,
+        n_skipped: int,
+        row: dict[str, float],
+        windows: dict[str, list[int]],
+    ) -> None:
+        """A step that changed nothing: told at once, and noted in skipped.jsonl with its batch."""
+        self.clock.count(self._config.tokens_per_step)
+        if self._skipped is None:
+            return
+        numbers = {name: value if math.isfinite(value) else None for name, value in row.items()}
+        self._skipped.log(step, numbers | {"windows": windows})
+        self._log(step, {"skipped_steps": n_skipped})
+        self._progress.end()
+        self._progress.show(f"step {step} skipped, {n_skipped} in all: {what}", last=True)
+
     def usage(self, step: int, metrics: dict[str, Any]) -> None:
         """What the watch reported at one step, read from the device."""
         self._dead = int(metrics["usage/dead"].sum())
@@ -107,8 +128,9 @@ class Reporter:
 
     def close(self) -> None:
         self._progress.end()
-        for tracker in self._trackers:
-            tracker.close()
+        for tracker in (*self._trackers, self._skipped):
+            if tracker is not None:
+                tracker.close()
 
     def _log(self, step: int, metrics: dict[str, Any]) -> None:
         for tracker in self._trackers:

@@ -35,6 +35,10 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def skipped_file(self) -> Path:
+        return self.path / "skipped.jsonl"
+
+    @property
     def result_file(self) -> Path:
         return self.path / "result.json"
 
@@ -62,15 +66,19 @@ class RunDirectory:
     def claim(cls, path: Path, config: Config) -> "RunDirectory":
         """The directory of a run that starts or goes on; UserError if another run's.
 
-        How often to log and to save may change when a run goes on, and so may the mesh; nothing
-        else may. Nothing is written yet, so that a run which fails its checks leaves no directory
-        behind.
+        How often to log and to save may change when a run goes on, and so may the mesh and what
+        becomes of bad steps; nothing else may. Nothing is written yet, so that a run which fails
+        its checks leaves no directory behind.
         """
         run = cls(path)
         if run.config_file.exists():
             before = run.config()
             same = dataclasses.replace(
-                before, mesh=config.mesh, log=config.log, checkpoint=config.checkpoint
+                before,
+                guard=config.guard,
+                mesh=config.mesh,
+                log=config.log,
+                checkpoint=config.checkpoint,
             )
             if differing := differing_fields(same, config):
                 raise UserError(

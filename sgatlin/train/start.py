@@ -125,6 +125,7 @@ def _branch(config: Config, branch_from: str, tokenizer_hash: str, mesh: Mesh | 
             eval_every=config.train.eval_every,
             eval_tokens=config.train.eval_tokens,
         ),
+        guard=config.guard,
         mesh=config.mesh,
         log=config.log,
         checkpoint=config.checkpoint,

@@ -23,6 +23,7 @@ from sgatlin.nn.roles import role_tree
 from sgatlin.nn.transformer import abstract_model, bind, init_params, partition_specs
 from sgatlin.ops.cross_entropy import weighted_nats
 from sgatlin.parallel import sizes, split, summed_gradient, token_sum
+from sgatlin.train.guard import Guard, initial_guard, judge, kept, kept_but_counts
 from sgatlin.train.optimizer import make_optimizer
 from sgatlin.train.usage import Usage, add_step, initial_usage
 
@@ -40,10 +41,11 @@ class TrainState(NamedTuple):
     """Optax's state."""
     usage: Usage | None
     """Which neurons were chosen; None for a layer without gates."""
+    guard: Guard
 
     def all_but_params(self) -> dict[str, Any]:
         """What a checkpoint holds beside the parameters."""
-        return {"step": self.step, "optimizer": self.optimizer, "usage": self.usage}
+        return {name: value for name, value in self._asdict().items() if name != "params"}
 
 
 class StepInputs(NamedTuple):
@@ -80,7 +82,7 @@ def init_state(config: Config, params: Any | None = None, mesh: Mesh | None = No
             params = init_params(config.model, config.train.seed)
         optimizer = run_optimizer(config).init(params)
         usage = initial_usage(config.model)
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer, usage)
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer, usage, initial_guard())
 
     shardings = state_shardings(config, mesh)
     return jax.jit(init, out_shardings=shardings)(params)
@@ -119,8 +121,9 @@ def state_specs(config: Config, sizes: Sizes) -> Any:
 
     optimizer = jax.tree_util.tree_map_with_path(moment_spec, state.optimizer)
     usage = jax.tree.map(lambda _: counts_spec(config, sizes), state.usage)
-    step: Any = PartitionSpec()
-    return TrainState(step, params, optimizer, usage)
+    everywhere: Any = PartitionSpec()
+    guard = jax.tree.map(lambda _: everywhere, state.guard)
+    return TrainState(everywhere, params, optimizer, usage, guard)
 
 
 def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -145,7 +148,7 @@ def make_train_step(
 
     Metrics: `loss` (nats per token of this batch, before the update), `grad_norm` (before
     clipping), `learning_rate`, and, one value a layer, `router/...` of `router_health` and
-    `aux/...` of the layers' own terms of the loss that is minimised.
+    `aux/...` of the layers' own terms of the loss that is minimised; `guard/...` of the `Verdict`.
     """
     optimizer = run_optimizer(config)
     schedule = config.optimizer.schedule.build(config.optimizer.learning_rate, config.train.steps)
@@ -162,14 +165,21 @@ def make_train_step(
         usage = None
         if state.usage is not None:
             usage = add_step(state.usage, seen.counts, state.step + 1)
+        grad_norm = optax.tree.norm(grads)
+        verdict, guard = judge(state.guard, seen.loss, grad_norm, config.guard)
+        if config.guard.action == "skip":
+            params = kept(verdict.bad, state.params, params)
+            optimizer_state = kept_but_counts(verdict.bad, state.optimizer, optimizer_state)
+            usage = kept(verdict.bad, state.usage, usage)
         metrics = {
             "loss": seen.loss,
-            "grad_norm": optax.tree.norm(grads),
+            "grad_norm": grad_norm,
             "learning_rate": schedule(state.step),
             **{f"router/{name}": value for name, value in seen.health.items()},
             **{f"aux/{name}": value for name, value in seen.losses.items()},
+            **{f"guard/{name}": value for name, value in verdict._asdict().items()},
         }
-        return TrainState(state.step + 1, params, optimizer_state, usage), metrics
+        return TrainState(state.step + 1, params, optimizer_state, usage, guard), metrics
 
     return train_step
 

@@ -2,6 +2,7 @@
 """Runs on eight devices: they train, save, and go on with any other mesh, or on one device."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
@@ -12,9 +13,11 @@ from sgatlin.errors import UserError
 from sgatlin.mesh import MeshConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.train import checkpoint
+from sgatlin.train.guard import GuardConfig
 from sgatlin.train.load import abstract_params
 from sgatlin.train.loop import Trainer, TrainOptions
-from tests.train.runs import train
+from sgatlin.train.optimizer import RoleConfig
+from tests.train.runs import poison_batches, train
 
 pytestmark = pytest.mark.multidevice
 
@@ -55,6 +58,29 @@ def test_a_run_goes_on_with_another_mesh(divisible, whole_run, meshes, tmp_path)
         difference = np.linalg.norm(np.asarray(a) - np.asarray(b))
         assert difference <= 1e-4 * np.linalg.norm(np.asarray(b)) + 1e-7
     assert trainer.position.examples == whole_run.position.examples == 20 * 8
+
+
+def test_bad_steps_and_narrow_moments_are_the_same_on_any_mesh(divisible, tmp_path):
+    config = dataclasses.replace(
+        divisible,
+        guard=GuardConfig(action="skip"),
+        optimizer=dataclasses.replace(divisible.optimizer, pool=RoleConfig(moments="bfloat16")),
+    )
+    runs = []
+    for name, mesh in {"windows": (8, 1, 1), "all": (2, 2, 2)}.items():
+        trainer = Trainer(on(config, *mesh), tmp_path / name, TrainOptions())
+        poison_batches(trainer, 5, 6)
+        trainer.train()
+        runs.append(trainer)
+    ours, theirs = (trainer.run.result() for trainer in runs)
+    assert ours["skipped_steps"] == theirs["skipped_steps"] == 2
+    assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
+    for trainer in runs:
+        noted = [json.loads(row) for row in trainer.run.skipped_file.read_text().splitlines()]
+        assert [(row["step"], sum(map(len, row["windows"].values()))) for row in noted] == [
+            (5, 8),
+            (6, 8),
+        ]
 
 
 def test_parameters_alone_are_restored_on_one_device(divisible, whole_run):

@@ -36,7 +36,7 @@ def test_sizes_at_a_scale(scale, d_model, n_layers, d_hidden, side, peer_side):
 
 
 def test_there_are_half_steps_and_nothing_between():
-    assert (SCALES[0], SCALES[1], SCALES[-1], len(SCALES)) == (1, 1.5, 8, 15)
+    assert (SCALES[0], SCALES[1], SCALES[-1], len(SCALES)) == (1, 1.5, 9, 17)
     with pytest.raises(UserError, match=r"^scale=2\.25 is not one of 1, 1\.5, 2, "):
         width(2.25)
 

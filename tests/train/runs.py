@@ -44,11 +44,25 @@ def record_windows(monkeypatch) -> list[int]:
 
 
 def poison(trainer: Trainer, step: int, name: str) -> None:
-    """Makes a metric of one step infinite."""
+    """Makes a metric of one step infinite, and the step a bad one."""
     original = trainer.train_step
+    bad = {name: jax.numpy.inf, "guard/bad": jax.numpy.array(True)}
 
     def poisoned(state, batch):
         state, metrics = original(state, batch)
-        return state, metrics | ({name: jax.numpy.inf} if trainer.step + 1 == step else {})
+        return state, metrics | (bad if trainer.step + 1 == step else {})
 
     trainer.train_step = poisoned
+
+
+def poison_batches(trainer: Trainer, *steps: int) -> None:
+    """Makes a token's weight in the batches of these steps no number."""
+    original = trainer.feed.put
+
+    def put(inputs, targets, weights, *rest):
+        if trainer.step + 1 in steps:
+            weights = weights.copy()
+            weights[0, 0] = np.nan
+        return original(inputs, targets, weights, *rest)
+
+    trainer.feed.put = put
