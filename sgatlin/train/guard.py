@@ -48,18 +48,15 @@ class Guard(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """On one step: the metrics `guard/...`, numbers of the host once they are read.
-
-    None is an array of the state: as the output of one program twice, it would be freed with the
-    state that the next step is given.
-    """
+    """On one step: the metrics `guard/...`, arrays or, once they are read, numbers."""
 
     bad: Any
     above_mean: Any
     """Nats that the loss lies above the running mean."""
     skipped: Any
-    """Bad steps up to this one, as a float."""
+    """Bad steps up to this one, as a float: the count of the state is the next step's."""
     in_a_row: Any
+    """The same of those without a good one between them."""
 
     def why(self, loss: float, grad_norm: float) -> str:
         """What is wrong with a bad step."""
