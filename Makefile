@@ -28,7 +28,7 @@ test-slow: $(BOOTSTRAP) ## run the slow tests and those that start several proce
 	$(UV) run pytest -m "(slow or multiprocess) and not gpu" $(ARGS)
 
 test-multidevice: $(BOOTSTRAP) ## run the tests on eight devices, which a CPU makes itself
-	$(UV) run pytest -m multidevice --dist=load $(ARGS)
+	$(UV) run pytest -m multidevice --dist=loadgroup $(ARGS)
 
 test-gpu: $(BOOTSTRAP) ## run the tests that need an NVIDIA GPU, on Python 3.12 or later
 	XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_PLATFORMS=cuda $(UV) run --extra cuda pytest -m gpu --dist=load $(ARGS)

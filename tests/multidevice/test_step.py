@@ -118,7 +118,11 @@ def assert_as_on_one_device(config: Config, sizes: Sizes) -> None:
 
 
 @pytest.mark.parametrize("sizes", MESHES, ids=str)
-@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize(
+    # One worker has all meshes of a layer: what they are compared with is computed once.
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in LAYERS],
+)
 def test_five_steps_are_those_of_one_device(kind, sizes):
     assert_as_on_one_device(small(kind), sizes)
 
