@@ -63,7 +63,7 @@ def test_the_command_compares_configs(capsys):
     [
         (["cost"], "sgatlin cost needs configs, such as tinystories slimpajama:moe-s4"),
         (["cost", "tinystory"], "unknown config 'tinystory': did you mean 'tinystories'?"),
-        (["cost", "slimpajama:sgatlin-s9"], "config slimpajama has no variant 'sgatlin-s9'"),
+        (["cost", "slimpajama:sgatlin-s10"], "config slimpajama has no variant 'sgatlin-s10'"),
     ],
 )
 def test_bad_input(capsys, arguments, line):

@@ -13,6 +13,7 @@ from sgatlin.config import Config
 from sgatlin.eval.loss import make_eval_step
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import bind
+from sgatlin.train.guard import Verdict
 from sgatlin.train.schedules import ConstantSchedule
 from sgatlin.train.step import (
     Metrics,
@@ -140,7 +141,8 @@ def test_a_layer_without_router_has_no_router_metrics(config, batch):
     model = dataclasses.replace(config.model, feed_forward=MlpConfig(d_hidden=8))
     dense = dataclasses.replace(config, model=model)
     _, metrics = jax.eval_shape(make_train_step(dense), abstract_state(dense), batch)
-    assert set(metrics) == {"loss", "grad_norm", "learning_rate"}
+    guard = {f"guard/{name}" for name in Verdict._fields}
+    assert set(metrics) == {"loss", "grad_norm", "learning_rate"} | guard
 
 
 def test_seed_decides_the_initialisation(config):
