@@ -9,7 +9,7 @@ from functools import partial
 from sgatlin.config import Config, DataConfig, Prepared, TrainConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.flops import steps_for
-from sgatlin.scaling.ladder import SCALES, depth, ladder_layers, width
+from sgatlin.scaling.ladder import PAPER, SCALES
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.optimizer import OptimizerConfig
 from sgatlin.train.schedules import StableDecaySchedule
@@ -24,9 +24,9 @@ DEFAULT_SCALE = 4.0
 def slimpajama(layer: str, scale: float) -> Config:
     model = TransformerConfig(
         vocab_size=50_257,
-        d_model=width(scale),
-        n_layers=depth(scale),
-        feed_forward=ladder_layers(scale)[layer],
+        d_model=PAPER.d_model(scale),
+        n_layers=PAPER.n_layers(scale),
+        feed_forward=PAPER.layers(scale)[layer],
     )
     steps = steps_for(FLOPS, model, seq_len=SEQ_LEN, batch_size=BATCH_SIZE)
     return Config(
@@ -46,7 +46,7 @@ def slimpajama(layer: str, scale: float) -> Config:
     )
 
 
-LAYERS = tuple(ladder_layers(DEFAULT_SCALE))
+LAYERS = tuple(PAPER.layers(DEFAULT_SCALE))
 VARIANTS = {layer: partial(slimpajama, layer, DEFAULT_SCALE) for layer in LAYERS} | {
     f"{layer}-s{scale:g}": partial(slimpajama, layer, scale) for layer in LAYERS for scale in SCALES
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's ladder of models (arXiv 2606.07414), and the layers compared at each width.
+"""Ladders of models of growing scale s, the paper's first (arXiv 2606.07414), and their layers.
 
-Scale s has width D = 128 s and 2 s layers; half steps work too.
+The paper's has width D = 128 s and 2 s layers; half steps work too.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.spark import SparkConfig
 from sgatlin.nn.topk_mlp import TopkMlpConfig
 
-SCALES = tuple(half / 2 for half in range(2, 19))
-"""1, 1.5, ..., 9; the paper's end at 8."""
+SCALES = tuple(half / 2 for half in range(1, 19))
+"""0.5, 1, ..., 9; the paper's are 1 to 8."""
 
 SPARK_SHARE = 0.08
 """Units that fire in the sparse dense layers, as in Spark Transformer's models."""
@@ -28,16 +28,48 @@ POOL_BALANCE_WEIGHT = 0.1
 """Of sgatlin's own balanced variant."""
 
 
-def width(scale: float) -> int:
-    """D of a model of the ladder."""
-    _check_scale(scale)
-    return round(128 * scale)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Widths, depths and layers of models by their scale s; the defaults are the paper's."""
+
+    width: float = 128
+    """D is this times s."""
+    depth: float = 2
+    """Layers are this times s."""
+    n_channels: int = 16
+    """C of sgatlin and PEER."""
+    side: tuple[float, float] = (16, 12)
+    """(a, b): a channel has N = (a + b s)^2 neurons; PEER's one pool has 4 N."""
+    top_k: int = 8
+    """K of sgatlin and PEER."""
+    d_key: int = 128
+    """Q of sgatlin and PEER."""
+
+    def d_model(self, scale: float) -> int:
+        """D, or UserError where it is not whole."""
+        return _whole(self.width * scale, scale, "a width")
+
+    def n_layers(self, scale: float) -> int:
+        """Layers, or UserError where they are not whole."""
+        return _whole(self.depth * scale, scale, "a number of layers")
+
+    def n_neurons(self, scale: float) -> int:
+        """N of a channel, or UserError where its root is not whole."""
+        constant, slope = self.side
+        return _whole(constant + slope * scale, scale, "a root of n_neurons") ** 2
+
+    def layers(self, scale: float) -> dict[str, FeedForwardConfig]:
+        """Every layer of the comparison at one scale, by variant name."""
+        return layers(
+            self.d_model(scale),
+            n_channels=self.n_channels,
+            n_neurons=self.n_neurons(scale),
+            top_k=self.top_k,
+            d_key=self.d_key,
+        )
 
 
-def depth(scale: float) -> int:
-    """Layers of a model of the ladder."""
-    _check_scale(scale)
-    return round(2 * scale)
+PAPER = Ladder()
 
 
 def dense_layers(d_model: int) -> dict[str, FeedForwardConfig]:
@@ -64,10 +96,13 @@ def mixtures(d_model: int) -> dict[str, FeedForwardConfig]:
     }
 
 
-def neuron_layers(n_channels: int, n_neurons: int) -> dict[str, FeedForwardConfig]:
+def neuron_layers(
+    n_channels: int, n_neurons: int, *, top_k: int = 8, d_key: int = 128
+) -> dict[str, FeedForwardConfig]:
     """sgatlin and PEER with as many channels; PEER's one pool has 4 N neurons, as in the paper."""
-    peer = PeerConfig(n_channels=n_channels, n_neurons=4 * n_neurons, top_k=8, d_key=128)
-    sgatlin = SgatlinConfig(n_channels=n_channels, n_neurons=n_neurons, top_k=8, d_key=128)
+    sizes = {"n_channels": n_channels, "top_k": top_k, "d_key": d_key}
+    peer = PeerConfig(n_neurons=4 * n_neurons, **sizes)
+    sgatlin = SgatlinConfig(n_neurons=n_neurons, **sizes)
     return {
         "sgatlin": sgatlin,
         "sgatlin-balanced": dataclasses.replace(sgatlin, balance_weight=POOL_BALANCE_WEIGHT),
@@ -76,21 +111,21 @@ def neuron_layers(n_channels: int, n_neurons: int) -> dict[str, FeedForwardConfi
     }
 
 
-def layers(d_model: int, *, n_channels: int, n_neurons: int) -> dict[str, FeedForwardConfig]:
+def layers(
+    d_model: int, *, n_channels: int, n_neurons: int, top_k: int = 8, d_key: int = 128
+) -> dict[str, FeedForwardConfig]:
     """Every layer of the comparison at one width, by variant name; sgatlin is the first."""
     return {
-        **neuron_layers(n_channels, n_neurons),
+        **neuron_layers(n_channels, n_neurons, top_k=top_k, d_key=d_key),
         **mixtures(d_model),
         **dense_layers(d_model),
     }
 
 
-def ladder_layers(scale: float) -> dict[str, FeedForwardConfig]:
-    """Every layer of the comparison at one scale: N = (16 + 12 s)^2 neurons in 16 channels."""
-    side = round(16 + 12 * scale)
-    return layers(width(scale), n_channels=16, n_neurons=side**2)
-
-
-def _check_scale(scale: float) -> None:
-    if scale not in SCALES:
-        raise UserError(f"scale={scale} is not one of {', '.join(f'{s:g}' for s in SCALES)}")
+def _whole(value: float, scale: float, what: str) -> int:
+    if not (value >= 1 and value == int(value)):
+        raise UserError(
+            f"scale={scale:g} gives {what} of {value:g} on this ladder: choose one that gives whole "
+            "numbers"
+        )
+    return int(value)

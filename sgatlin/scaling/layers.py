@@ -4,7 +4,7 @@
 from sgatlin.nn.feed_forward import FeedForwardConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.flops import count_parameters, gathered_bytes
-from sgatlin.scaling.ladder import ladder_layers, layers, width
+from sgatlin.scaling.ladder import PAPER, layers
 
 EQUATIONS = {
     "sgatlin": "sum over c, k of s · ⟨w_in, x⟩ · w_out; s raw product-key scores",
@@ -24,7 +24,10 @@ def layer_table() -> str:
     """Each variant at three sizes: of one layer the parameters, forward FLOPs and bytes chosen."""
     sizes = {
         "TinyStories (D 256)": (256, layers(256, n_channels=8, n_neurons=1024)),
-        **{f"s = {s:g} (D {width(s)})": (width(s), ladder_layers(s)) for s in (4.0, 6.0)},
+        **{
+            f"s = {s:g} (D {PAPER.d_model(s)})": (PAPER.d_model(s), PAPER.layers(s))
+            for s in (4.0, 6.0)
+        },
     }
     lines = []
     for title, (d_model, variants) in sizes.items():

@@ -9,13 +9,14 @@ from sgatlin.nn.moe import MoeConfig
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.scaling.flops import count_parameters, training_flops
-from sgatlin.scaling.ladder import SCALES, depth, ladder_layers, width
+from sgatlin.scaling.ladder import PAPER, SCALES, Ladder
 
 
 @pytest.mark.parametrize(
     ("scale", "d_model", "n_layers", "d_hidden", "side", "peer_side"),
     # F: 8/3 D rounded down to a multiple of 256, at least 256; N: 16 + 12 s and 32 + 24 s squared.
     [
+        (0.5, 64, 1, 256, 22, 44),
         (1.0, 128, 2, 256, 28, 56),
         (1.5, 192, 3, 512, 34, 68),
         (4.0, 512, 8, 1280, 64, 128),
@@ -24,8 +25,8 @@ from sgatlin.scaling.ladder import SCALES, depth, ladder_layers, width
     ],
 )
 def test_sizes_at_a_scale(scale, d_model, n_layers, d_hidden, side, peer_side):
-    assert (width(scale), depth(scale)) == (d_model, n_layers)
-    layers = ladder_layers(scale)
+    assert (PAPER.d_model(scale), PAPER.n_layers(scale)) == (d_model, n_layers)
+    layers = PAPER.layers(scale)
     for dense in ("mlp", "swiglu", "topk-mlp", "spark"):
         assert layers[dense].d_hidden == d_hidden
     assert layers["sgatlin"] == SgatlinConfig(n_channels=16, n_neurons=side**2, top_k=8, d_key=128)
@@ -36,9 +37,21 @@ def test_sizes_at_a_scale(scale, d_model, n_layers, d_hidden, side, peer_side):
 
 
 def test_there_are_half_steps_and_nothing_between():
-    assert (SCALES[0], SCALES[1], SCALES[-1], len(SCALES)) == (1, 1.5, 9, 17)
-    with pytest.raises(UserError, match=r"^scale=2\.25 is not one of 1, 1\.5, 2, "):
-        width(2.25)
+    assert (SCALES[0], SCALES[1], SCALES[-1], len(SCALES)) == (0.5, 1, 9, 18)
+    with pytest.raises(UserError, match=r"^scale=2\.25 gives a number of layers of 4\.5 on this "):
+        PAPER.n_layers(2.25)
+    with pytest.raises(UserError, match=r"^scale=0 gives a width of 0 "):
+        PAPER.d_model(0)
+
+
+def test_a_ladder_of_ones_own():
+    ladder = Ladder(width=32, depth=4, n_channels=3, side=(2, 6), top_k=2, d_key=8)
+    assert (ladder.d_model(1.5), ladder.n_layers(1.5), ladder.n_neurons(1.5)) == (48, 6, 121)
+    layers = ladder.layers(1.5)
+    assert layers["sgatlin"] == SgatlinConfig(n_channels=3, n_neurons=121, top_k=2, d_key=8)
+    assert layers["peer"] == PeerConfig(n_channels=3, n_neurons=484, top_k=2, d_key=8)
+    with pytest.raises(UserError, match=r"^scale=1\.25 gives a root of n_neurons of 9\.5 "):
+        ladder.layers(1.25)
 
 
 @pytest.mark.parametrize(("scale", "millions"), [("s4", 574), ("s6", 2400), ("s8", 6700)])
