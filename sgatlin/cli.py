@@ -9,6 +9,13 @@ from collections.abc import Callable, Sequence
 from sgatlin.arguments import parse
 from sgatlin.commands.bench import BenchDecode, BenchLayer, BenchStep
 from sgatlin.commands.data import ShowData, TrainTokenizer, VerifyData
+from sgatlin.commands.isoflop import (
+    IsoflopFit,
+    IsoflopPlot,
+    IsoflopReport,
+    IsoflopRun,
+    IsoflopTime,
+)
 from sgatlin.commands.model import Cost, Eval, Generate
 from sgatlin.commands.prepare import (
     PrepareSlimPajama,
@@ -44,6 +51,11 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "bench layer": BenchLayer,
     "bench step": BenchStep,
     "bench decode": BenchDecode,
+    "isoflop run": IsoflopRun,
+    "isoflop time": IsoflopTime,
+    "isoflop fit": IsoflopFit,
+    "isoflop plot": IsoflopPlot,
+    "isoflop report": IsoflopReport,
     "data verify": VerifyData,
     "data show": ShowData,
     "runs": Runs,

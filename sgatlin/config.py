@@ -10,10 +10,10 @@ import difflib
 import importlib.util
 import json
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 
@@ -29,6 +29,7 @@ from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.guard import GuardConfig
 from sgatlin.train.optimizer import OptimizerConfig
 from sgatlin.train.resample import resampling_router
+from sgatlin.train.schedules import StableDecaySchedule
 from sgatlin.train.usage import UsageConfig
 
 
@@ -127,9 +128,19 @@ class Config:
     def tokens_per_step(self) -> int:
         return self.data.batch_size * self.data.seq_len
 
+    @property
+    def step_before_decay(self) -> int | None:
+        """The step that `checkpoint.before_decay` saves; None where it saves none."""
+        schedule = self.optimizer.schedule
+        if not self.checkpoint.before_decay or not isinstance(schedule, StableDecaySchedule):
+            return None
+        return schedule.decay_start(self.train.steps)
+
 
 # Names that an error lists.
 MAX_NAMES = 12
+
+T = TypeVar("T")
 
 _ADAPTER = pydantic.TypeAdapter(Config)
 
@@ -190,49 +201,73 @@ def shipped_configs() -> dict[str, Path]:
 
 def load_config(spec: str) -> Config:
     """The config that `spec` names: NAME, NAME:VARIANT, PATH.py or PATH.py:VARIANT."""
-    name, _, variant = spec.partition(":")
-    path = _find_config(name)
-    make = _pick_variant(load_variants(path), variant, origin=name)
-    with _told_in_one_line(path):
-        config = make()
-    if not isinstance(config, Config):
-        raise UserError(f"{spec} returns {type(config).__name__}, not a Config")
-    return check_types(config, origin=str(path))
+    return check_types(
+        load_from_file(
+            spec, known=shipped_configs(), attribute="VARIANTS", kind=Config, noun="config"
+        ),
+        origin=spec,
+    )
 
 
 def load_variants(path: Path) -> dict[str, Callable[[], Config]]:
     """`VARIANTS` of a config file."""
+    return _variants_in(path, "VARIANTS", Config)
+
+
+def load_from_file(
+    spec: str, *, known: Mapping[str, Path], attribute: str, kind: type[T], noun: str
+) -> T:
+    """What a function in a Python file returns.
+
+    Args:
+      spec: NAME or PATH.py of the file, and :VARIANT, the first by default.
+      known: files by name.
+      attribute: of the file's module: a dict from a variant's name to its function.
+      kind: of what the function has to return.
+      noun: what that is called in errors, which are UserErrors of one line.
+    """
+    name, _, variant = spec.partition(":")
+    path = _find_file(name, known, noun)
+    make = _pick_variant(_variants_in(path, attribute, kind), variant, origin=f"{noun} {name}")
+    with _told_in_one_line(path):
+        made = make()
+    if not isinstance(made, kind):
+        raise UserError(f"{spec} returns {type(made).__name__}, not a {kind.__name__}")
+    return made
+
+
+def _variants_in(path: Path, attribute: str, kind: type[T]) -> dict[str, Callable[[], T]]:
     module_spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path.resolve())
     if module_spec is None or module_spec.loader is None:
-        raise UserError(f"{path} is not a Python file: a config file ends in .py")
+        raise UserError(f"{path} is not a Python file: its name must end in .py")
     module: ModuleType = importlib.util.module_from_spec(module_spec)
     with _told_in_one_line(path):
         module_spec.loader.exec_module(module)
-    variants = getattr(module, "VARIANTS", None)
+    variants = getattr(module, attribute, None)
     if not isinstance(variants, dict) or not variants:
-        raise UserError(f"{path} has no VARIANTS: a dict from name to a function giving a Config")
+        what = f"a dict from name to a function giving a {kind.__name__}"
+        raise UserError(f"{path} has no {attribute}: {what}")
     return variants
 
 
-def _find_config(name: str) -> Path:
-    known = shipped_configs()
+def _find_file(name: str, known: Mapping[str, Path], noun: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
     if path.suffix == ".py" or "/" in name:
         if not path.is_file():
-            raise UserError(f"config file {name} does not exist")
+            raise UserError(f"{noun} file {name} does not exist")
         return path
-    raise UserError(f"unknown config {name!r}{_nearest(name, known)}; a path must end in .py")
+    raise UserError(f"unknown {noun} {name!r}{_nearest(name, known)}; a path must end in .py")
 
 
 def _pick_variant(
-    variants: dict[str, Callable[[], Config]], variant: str, *, origin: str
-) -> Callable[[], Config]:
+    variants: dict[str, Callable[[], T]], variant: str, *, origin: str
+) -> Callable[[], T]:
     if not variant:
         return next(iter(variants.values()))
     if variant not in variants:
-        raise UserError(f"config {origin} has no variant {variant!r}{_nearest(variant, variants)}")
+        raise UserError(f"{origin} has no variant {variant!r}{_nearest(variant, variants)}")
     return variants[variant]
 
 

@@ -104,10 +104,10 @@ def token_sum(x: Array) -> Array:
     return _leave(axes, x) if axes else x
 
 
-def all_windows(x_B: Array) -> Array:
-    """What all devices have of their windows, in the order of the batch."""
+def all_windows(x: Array) -> Array:
+    """What all devices have of their windows, (B, ...), in the order of the batch."""
     axes = tuple(axis for axis in TOKEN_AXES if _size(axis) > 1)
-    return jax.lax.all_gather(x_B, axes, tiled=True) if axes else x_B
+    return jax.lax.all_gather(x, axes, tiled=True) if axes else x
 
 
 def token_mean(x: Array) -> Array:

@@ -85,18 +85,17 @@ def toy_run(toy: "Config", tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainers whose steps are the same programs share them: most tests are of other things."""
-    from sgatlin.config import StoryWorld
     from sgatlin.train.loop import Trainer
+    from sgatlin.train.programs import what_is_compiled
 
-    def compile_or_share(trainer: Trainer) -> None:
-        config = trainer.config
-        data = dataclasses.replace(config.data, source=StoryWorld())
-        accumulate, steps = config.train.accumulate, config.train.steps
-        key = (config.model, config.optimizer, config.usage, config.guard, steps, accumulate, data)
-        if key not in _COMPILED:
-            original(trainer)
-            _COMPILED[key] = trainer.train_step, trainer.eval_step, trainer.watch
-        trainer.train_step, trainer.eval_step, trainer.watch = _COMPILED[key]
+    def compile_or_share(trainer: Trainer, programs: Any) -> None:
+        def shared(config: Any, mesh: Any) -> Any:
+            key = what_is_compiled(config), mesh
+            if key not in _COMPILED:
+                _COMPILED[key] = programs(config, mesh)
+            return _COMPILED[key]
+
+        original(trainer, shared)
 
     original = Trainer._compile
     monkeypatch.setattr(Trainer, "_compile", compile_or_share)

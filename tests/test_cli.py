@@ -271,12 +271,12 @@ def test_train_tells_its_result_and_writes_a_sample(toy, toy_run, folder, capsys
 
 @pytest.mark.usefixtures("compiled_once")
 def test_a_run_that_fails_names_its_last_checkpoint(toy, folder, capsys, monkeypatch):
-    def compile_and_poison(trainer: Trainer) -> None:
-        compiled(trainer)
+    def compile_and_poison(trainer: Trainer, programs) -> None:
+        compiled(trainer, programs)
         step = trainer.train_step
 
-        def poisoned(state, batch):
-            state, metrics = step(state, batch)
+        def poisoned(state, batch, learning_rate):
+            state, metrics = step(state, batch, learning_rate)
             bad = {"loss": jax.numpy.nan, "guard/bad": jax.numpy.array(True)}
             return state, metrics | (bad if trainer.step == 6 else {})
 

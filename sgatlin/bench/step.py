@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sgatlin.bench.measure import median_ms, reason, temporary_bytes
 from sgatlin.bench.rows import Column, Table
@@ -134,7 +135,9 @@ class Step:
         outputs = state_shardings(config, self._mesh), everywhere(self._mesh)
         on_mesh: dict[str, Any] = {} if self._mesh is None else {"out_shardings": outputs}
         step = jax.jit(make_train_step(config, self._mesh), donate_argnums=0, **on_mesh)
-        self.compiled = step.lower(state, self._batch).compile()
+        # As training takes it, with the rate as an input.
+        self._rate = np.float32(config.optimizer.learning_rate)
+        self.compiled = step.lower(state, self._batch, self._rate).compile()
         self._config = config
         self._state: Any = None
 
@@ -142,7 +145,7 @@ class Step:
         """Takes a step, and returns what shows when it is done."""
         if self._state is None:
             self._state = init_state(self._config, mesh=self._mesh)
-        self._state, metrics = self.compiled(self._state, self._batch)
+        self._state, metrics = self.compiled(self._state, self._batch, self._rate)
         return metrics["loss"], self._state.step
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
+from sgatlin.eval.documents import DocumentLosses
 from sgatlin.input.windows import Batch
 from sgatlin.mesh import BATCH_SPEC, Feed, mesh_sizes
 from sgatlin.nn.transformer import TransformerConfig, bind, partition_specs
@@ -46,14 +47,14 @@ class EvalResult(NamedTuple):
         return self.total_nats / math.log(2) / self.n_bytes if self.n_bytes else math.inf
 
 
-# (params, inputs, targets, weights[, segments]) -> summed nats of each row of the batch
-EvalStep = Callable[..., Float[Array, " B"]]
+# (params, inputs, targets, weights[, segments]) -> each token's nats times its weight
+EvalStep = Callable[..., Float[Array, "B T"]]
 
 
 def make_eval_step(config: TransformerConfig, mesh: Mesh | None = None) -> EvalStep:
     """The function that `evaluate` applies to each batch; jit it.
 
-    On a mesh parameters are split as in training, and every device has all rows' sums.
+    On a mesh parameters are split as in training, and every device has all rows.
     """
 
     def eval_step(
@@ -73,7 +74,7 @@ def make_eval_step(config: TransformerConfig, mesh: Mesh | None = None) -> EvalS
             dtype=config.unembedding_dtype,
         )
         nats_BT = tokens.gathered(nats_T, axis=0).reshape(weights_BT.shape)
-        return all_windows((nats_BT * weights_BT).sum(axis=-1))
+        return all_windows(nats_BT * weights_BT)
 
     if mesh is None:
         return eval_step
@@ -97,31 +98,35 @@ def evaluate(
     *,
     between: Callable[[], None] = lambda: None,
     feed: Feed | None = None,
+    documents: DocumentLosses | None = None,
 ) -> EvalResult:
     """Sums the loss over `batches`; calls `between` after each, which may raise to stop.
 
     `token_bytes_V` is the tokenizer's `token_bytes()`. `feed` puts batches onto a mesh: every
-    process has all of a batch's rows.
+    process has all of a batch's rows. `documents` is given each token's loss.
     """
     total, n_tokens, n_bytes = 0.0, 0, 0
-    pending: Array | None = None
+    pending: tuple[Batch, Array] | None = None
+
+    def read(batch: Batch, nats: Array) -> float:
+        nats_BT = np.asarray(nats)
+        if documents is not None:
+            documents.add(batch, nats_BT)
+        return float(nats_BT.sum(dtype=np.float64))
+
     for batch in batches:
         arrays: tuple[Any, ...] = batch.model_inputs()
         if feed is not None:
             arrays = feed.put(*(array[feed.rows] for array in arrays))
-        nats_B = eval_step(params, *arrays)
+        nats = eval_step(params, *arrays)
         # Read what the device finished while this batch was being dispatched.
         if pending is not None:
-            total += _total(pending)
-        pending = nats_B
+            total += read(*pending)
+        pending = batch, nats
         counted_BT = batch.weights_BT > 0
         n_tokens += int(counted_BT.sum())
         n_bytes += int(token_bytes_V[batch.targets_BT[counted_BT]].sum())
         between()
     if pending is not None:
-        total += _total(pending)
+        total += read(*pending)
     return EvalResult(total, n_tokens, n_bytes)
-
-
-def _total(nats_B: Array) -> float:
-    return float(np.asarray(nats_B, np.float64).sum())

@@ -100,9 +100,8 @@ def neuron_layers(
     n_channels: int, n_neurons: int, *, top_k: int = 8, d_key: int = 128
 ) -> dict[str, FeedForwardConfig]:
     """sgatlin and PEER with as many channels; PEER's one pool has 4 N neurons, as in the paper."""
-    sizes = {"n_channels": n_channels, "top_k": top_k, "d_key": d_key}
-    peer = PeerConfig(n_neurons=4 * n_neurons, **sizes)
-    sgatlin = SgatlinConfig(n_neurons=n_neurons, **sizes)
+    peer = PeerConfig(n_channels=n_channels, n_neurons=4 * n_neurons, top_k=top_k, d_key=d_key)
+    sgatlin = SgatlinConfig(n_channels=n_channels, n_neurons=n_neurons, top_k=top_k, d_key=d_key)
     return {
         "sgatlin": sgatlin,
         "sgatlin-balanced": dataclasses.replace(sgatlin, balance_weight=POOL_BALANCE_WEIGHT),
@@ -125,7 +124,7 @@ def layers(
 def _whole(value: float, scale: float, what: str) -> int:
     if not (value >= 1 and value == int(value)):
         raise UserError(
-            f"scale={scale:g} gives {what} of {value:g} on this ladder: choose one that gives whole "
-            "numbers"
+            f"scale={scale:g} gives {what} of {value:g} on this ladder: choose one that gives a "
+            "whole number"
         )
     return int(value)

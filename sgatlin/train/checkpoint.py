@@ -43,6 +43,11 @@ class CheckpointConfig:
     """Keep every step that is a multiple of this for good; a multiple of every_steps."""
     keep_best: int = 1
     """How many steps of lowest validation loss to keep."""
+    before_decay: bool = False
+    """Also save the step after which the schedule's decay begins, and keep it for good: runs of
+    other lengths can branch off it."""
+    at_end: bool = True
+    """Save the trained model; without it a finished run has its result and no model."""
 
     def __post_init__(self) -> None:
         require_at_least(1, every_steps=self.every_steps, keep_last=self.keep_last)
@@ -66,9 +71,11 @@ class Checkpointer:
     same steps; the first does all else. Readers need no Checkpointer: see the functions below.
     """
 
-    def __init__(self, directory: Path, config: CheckpointConfig):
+    def __init__(self, directory: Path, config: CheckpointConfig, *, keep: int | None = None):
+        """`keep` is a step that is never removed, beside those that `config` keeps."""
         self.directory = directory
         self.config = config
+        self._keep = keep
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: tuple[int, Future[None]] | None = None
         self._leads = is_first()
@@ -193,7 +200,7 @@ class Checkpointer:
         keep.update(_by_loss(sound)[: self.config.keep_best])
         if self.config.keep_every is not None:
             keep.update(step for step in steps if step % self.config.keep_every == 0)
-        for step in set(steps) - keep:
+        for step in set(steps) - keep - {self._keep}:
             _remove(self.directory / str(step))
 
     @contextlib.contextmanager

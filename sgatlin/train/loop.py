@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 
 from sgatlin.config import Config, StoryWorld
 from sgatlin.distributed import Vote, any_process, first_then_others, is_first
 from sgatlin.errors import RunStopped, UserError
 from sgatlin.eval.bigram import bigram_perplexity
-from sgatlin.eval.loss import EvalResult, evaluate, make_eval_step
+from sgatlin.eval.documents import DocumentLosses
+from sgatlin.eval.loss import EvalResult, evaluate
 from sgatlin.input.evaluation import eval_batches
 from sgatlin.input.mixture import TrainingStream
 from sgatlin.input.pipeline import train_batches
 from sgatlin.input.windows import Batch
-from sgatlin.mesh import Feed, everywhere, make_mesh
+from sgatlin.mesh import Feed, make_mesh
 from sgatlin.scaling.flops import n_parameters, training_flops
 from sgatlin.train import checkpoint
 from sgatlin.train.data import run_tokenizer, training_data
@@ -31,17 +35,13 @@ from sgatlin.train.guard import Verdict
 from sgatlin.train.layout import layout
 from sgatlin.train.lock import RunLock
 from sgatlin.train.profiler import Profiler
+from sgatlin.train.programs import Programs, compile_programs
 from sgatlin.train.report import Reporter, describe
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.start import start_run
-from sgatlin.train.step import (
-    Metrics,
-    StepInputs,
-    abstract_inputs,
-    make_train_step,
-    state_shardings,
-)
-from sgatlin.train.watch import make_watch
+from sgatlin.train.step import Metrics, StepInputs, run_schedule
+
+Compile = Callable[[Config, Mesh | None], Programs]
 
 
 class Stopped(Exception):
@@ -102,6 +102,7 @@ class Trainer:
         options: TrainOptions,
         *,
         tell: Callable[[str], None] = print,
+        programs: Compile = compile_programs,
     ):
         self.config = config
         self.tell = tell if is_first() else lambda line: None
@@ -111,10 +112,10 @@ class Trainer:
         with contextlib.ExitStack() as stack:
             stack.enter_context(RunLock(workdir, tell, leader=is_first()))
             with self.run.disk_errors_told():
-                self._begin(options)
+                self._begin(options, programs)
             self.lock = stack.pop_all()
 
-    def _begin(self, options: TrainOptions) -> None:
+    def _begin(self, options: TrainOptions, programs: Compile) -> None:
         """Nothing of the run is written before all that may be wrong has been looked at."""
         config, tell = self.config, self.tell
         RunDirectory.claim(self.run.path, config)
@@ -146,28 +147,21 @@ class Trainer:
         self.tokenizer = first_then_others(
             lambda: run_tokenizer(self.run, self.data), "run directory"
         )
-        self.checkpointer = checkpoint.Checkpointer(self.run.checkpoints, config.checkpoint)
+        folder, keep = self.run.checkpoints, config.step_before_decay
+        self.checkpointer = checkpoint.Checkpointer(folder, config.checkpoint, keep=keep)
         tell(describe(config, self.run, start.told))
         for line in (*divided, *self.stream.described(config.train.steps * config.data.batch_size)):
             tell(f"  {line}")
-        self.finished = self.step == config.train.steps and self.run.result_file.exists()
+        at_end = self.step == config.train.steps or not config.checkpoint.at_end
+        self.finished = at_end and self.run.result_file.exists()
         if not self.finished:
-            self._compile()
+            self._compile(programs)
 
-    def _compile(self) -> None:
-        batch = abstract_inputs(self.config, self.mesh)
-        # Metrics are everywhere, so that any process can read them.
-        placed = state_shardings(self.config, self.mesh), everywhere(self.mesh)
-        on_mesh: dict[str, Any] = {} if self.mesh is None else {"out_shardings": placed}
-        step = jax.jit(make_train_step(self.config, self.mesh), donate_argnums=0, **on_mesh)
-        self.train_step = step.lower(self.state, batch).compile()
-        eval_step = jax.jit(make_eval_step(self.config.model, self.mesh))
-        read = [array for array in batch if array is not None]
-        self.eval_step = eval_step.lower(self.state.params, *read).compile()
-        self.watch = None
-        if self.state.usage is not None:
-            watch = jax.jit(make_watch(self.config), donate_argnums=0, **on_mesh)
-            self.watch = watch.lower(self.state).compile()
+    def _compile(self, programs: Compile) -> None:
+        self.train_step, self.eval_step, self.watch = programs(self.config, self.mesh)
+        # As one array: a rate computed by itself at each step would keep the device waiting.
+        steps = jnp.arange(self.config.train.steps)
+        self.rates = np.asarray(jax.jit(run_schedule(self.config))(steps), np.float32)
 
     def train(self, stop_requested: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """Trains to the end and returns the result; saves and raises `Stopped` if asked to stop."""
@@ -194,7 +188,8 @@ class Trainer:
             batch = next(batches)
             self.profiler.before(self.step + 1, self.state)
             inputs = self.feed.put(*batch.model_inputs())
-            self.state, metrics = self.train_step(self.state, StepInputs(*inputs))
+            rate = self.rates[self.step]
+            self.state, metrics = self.train_step(self.state, StepInputs(*inputs), rate)
             self.step += 1
             examples = self.position.examples
             self.position = self.position._replace(examples=examples + config.data.batch_size)
@@ -210,7 +205,8 @@ class Trainer:
 
             stop, timely = self.vote(self.stop_requested(), self._time_to_save())
             every_steps = config.checkpoint.every_steps
-            due_save = not last and (timely or self.step % every_steps == 0)
+            due_save = timely or self.step % every_steps == 0
+            due_save = not last and (due_save or self.step == config.step_before_decay)
             due_eval = not last and self.step % config.train.eval_every == 0
             if stop or due_save or due_eval or last:
                 # No state is saved or judged before its own loss is known to be finite.
@@ -253,7 +249,9 @@ class Trainer:
         self.checkpointer.wait()
         raise RunStopped(f"stopped at step {step}: {what}; {self.run.last_good()}. {mend}")
 
-    def _validate(self, max_tokens: int | None) -> EvalResult:
+    def _validate(
+        self, max_tokens: int | None, documents: DocumentLosses | None = None
+    ) -> EvalResult:
         with self.reporter.clock.paused():
             result = evaluate(
                 self.eval_step,
@@ -262,6 +260,7 @@ class Trainer:
                 self.tokenizer.token_bytes(),
                 between=self._stop_if_requested,
                 feed=self.eval_feed,
+                documents=documents,
             )
         if not math.isfinite(result.loss):
             mend = "Lower optimizer.learning-rate or clip-norm"
@@ -306,9 +305,11 @@ class Trainer:
         """Validates on all held-out tokens, saves, and writes result.json."""
         config = self.config
         self.tell(f"validating on all {self.data.validation.n_tokens - 1:,} held-out tokens")
-        validation = self._validate(None)
-        self._save(validation.loss)
-        self.checkpointer.wait()
+        documents = DocumentLosses(self.data.validation, config.data.seq_len)
+        validation = self._validate(None, documents)
+        if config.checkpoint.at_end:
+            self._save(validation.loss)
+            self.checkpointer.wait()
         flops = training_flops(config.model, config.data.seq_len)
         tokens = config.train.steps * config.tokens_per_step
         result: dict[str, Any] = {
@@ -330,7 +331,7 @@ class Trainer:
         if isinstance(config.data.source, StoryWorld):
             targets = self._validation_batches(None)
             result["bigram_perplexity"] = bigram_perplexity(self.data.parts[0].store, targets)
-        self.run.write_result(result)
+        self.run.write_result(result, documents)
         return result
 
     def _train_batches(self, examples: int) -> Any:

@@ -102,29 +102,34 @@ class OptimizerConfig:
 
 
 def make_optimizer(
-    config: OptimizerConfig, roles: Any, n_steps: int
+    config: OptimizerConfig, roles: Any, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
-    """The optimizer of a run of `n_steps`; `roles` is the parameters' `role_tree`."""
-    optimizer = _by_role(config, roles, n_steps)
+    """The optimizer of a run; `roles` is the parameters' `role_tree`.
+
+    `schedule` gives the learning rate of each step; roles have multiples of it.
+    """
+    optimizer = _by_role(config, roles, schedule)
     if config.clip_norm is None:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
 
 
-def _by_role(config: OptimizerConfig, roles: Any, n_steps: int) -> optax.GradientTransformation:
+def _by_role(
+    config: OptimizerConfig, roles: Any, schedule: optax.Schedule
+) -> optax.GradientTransformation:
     present = set(jax.tree.leaves(roles))
     special: dict[str, optax.GradientTransformation] = {}
     if "Balance" in present:
         special["Balance"] = optax.set_to_zero()
     if config.muon is not None:
-        muon = _muon(config, config.muon, n_steps)
+        muon = _muon(config, config.muon, schedule)
         special |= dict.fromkeys(sorted(MUON_ROLES & present), muon)
     own = {"Pool": config.pool, "Router": config.router, "Embedding": config.embedding}
     for role, role_config in own.items():
         if role in present and role_config != RoleConfig():
-            special[role] = _adamw(config, role_config, roles, n_steps)
+            special[role] = _adamw(config, role_config, roles, schedule)
 
-    general = _adamw(config, RoleConfig(), roles, n_steps)
+    general = _adamw(config, RoleConfig(), roles, schedule)
     if not special:
         return general
     labels = jax.tree.map(lambda role: role if role in special else "general", roles)
@@ -132,11 +137,10 @@ def _by_role(config: OptimizerConfig, roles: Any, n_steps: int) -> optax.Gradien
 
 
 def _adamw(
-    config: OptimizerConfig, role_config: RoleConfig, roles: Any, n_steps: int
+    config: OptimizerConfig, role_config: RoleConfig, roles: Any, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
-    peak = config.learning_rate * role_config.learning_rate_multiplier
     adamw = optax.adamw(
-        config.schedule.build(peak, n_steps),
+        _times(role_config.learning_rate_multiplier, schedule),
         b1=config.b1,
         b2=config.b2,
         eps=config.epsilon,
@@ -146,7 +150,9 @@ def _adamw(
     return in_bfloat16(adamw) if role_config.moments == "bfloat16" else adamw
 
 
-def _muon(config: OptimizerConfig, muon: MuonConfig, n_steps: int) -> optax.GradientTransformation:
+def _muon(
+    config: OptimizerConfig, muon: MuonConfig, schedule: optax.Schedule
+) -> optax.GradientTransformation:
     def last_two_axes(updates: Any) -> Any:
         # Layers and experts are stacked before them. By its own choice Optax takes 2-D leaves.
         axes = optax.contrib.MuonDimensionNumbers(reduction_axis=-2, output_axis=-1)
@@ -156,7 +162,7 @@ def _muon(config: OptimizerConfig, muon: MuonConfig, n_steps: int) -> optax.Grad
         # All singular values 1: the mean square of the entries is 1 / the longer side.
         return jax.tree.map(lambda x: muon.update_rms * math.sqrt(max(x.shape[-2:])) * x, updates)
 
-    peak = _own_or(config.learning_rate, muon.learning_rate)
+    factor = _own_or(config.learning_rate, muon.learning_rate) / config.learning_rate
     return optax.chain(
         optax.contrib.scale_by_muon(
             ns_steps=muon.newton_schulz_steps,
@@ -166,8 +172,12 @@ def _muon(config: OptimizerConfig, muon: MuonConfig, n_steps: int) -> optax.Grad
         ),
         optax.stateless(scaled),
         optax.add_decayed_weights(_own_or(config.weight_decay, muon.weight_decay)),
-        optax.scale_by_learning_rate(config.schedule.build(peak, n_steps)),
+        optax.scale_by_learning_rate(_times(factor, schedule)),
     )
+
+
+def _times(factor: float, schedule: optax.Schedule) -> optax.Schedule:
+    return schedule if factor == 1 else lambda count: factor * schedule(count)
 
 
 def _own_or(general: float, own: float | None) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sgatlin.config import Config, differing_fields, from_json, to_json
 from sgatlin.errors import RunStopped, UserError
+from sgatlin.eval.documents import DocumentLosses
 from sgatlin.files import write_atomically
 from sgatlin.train import checkpoint, lock
 
@@ -41,6 +42,10 @@ class RunDirectory:
     @property
     def result_file(self) -> Path:
         return self.path / "result.json"
+
+    @property
+    def documents_file(self) -> Path:
+        return self.path / "documents.json"
 
     @property
     def tokenizer_file(self) -> Path:
@@ -161,8 +166,9 @@ class RunDirectory:
                 "it again"
             ) from None
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        """Keeps what the run came to; OSError if it cannot."""
+    def write_result(self, result: dict[str, Any], documents: DocumentLosses) -> None:
+        """Keeps what the run came to, and its loss by held-out document; OSError if it cannot."""
+        write_atomically(self.documents_file, json.dumps(documents.to_json()) + "\n")
         write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")
 
 

@@ -141,8 +141,11 @@ def counts_spec(config: Config, sizes: Sizes) -> PartitionSpec:
 
 def make_train_step(
     config: Config, mesh: Mesh | None = None
-) -> Callable[[TrainState, StepInputs], tuple[TrainState, Metrics]]:
-    """The step of a run: jit it with the state donated.
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """The step of a run, of (state, batch) or (state, batch, rate): jit it with the state donated.
+
+    A learning rate that is given takes the place of the schedule's, so that runs which differ in
+    their rate and length alone can share one program; neither is in it then.
 
     On a mesh the state is split as `state_specs` says, and the batch is of a `mesh.Feed`.
 
@@ -150,12 +153,15 @@ def make_train_step(
     clipping), `learning_rate`, and, one value a layer, `router/...` of `router_health` and
     `aux/...` of the layers' own terms of the loss that is minimised; `guard/...` of the `Verdict`.
     """
-    optimizer = run_optimizer(config)
-    schedule = config.optimizer.schedule.build(config.optimizer.learning_rate, config.train.steps)
     layer = config.model.feed_forward
     gradient = gradient_on(mesh, config)
 
-    def train_step(state: TrainState, batch: StepInputs) -> tuple[TrainState, Metrics]:
+    def train_step(
+        state: TrainState, batch: StepInputs, learning_rate: Any = None
+    ) -> tuple[TrainState, Metrics]:
+        if learning_rate is None:
+            learning_rate = run_schedule(config)(state.step)
+        optimizer = run_optimizer(config, learning_rate)
         grads, seen = gradient(state.params, batch)
         updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -174,7 +180,7 @@ def make_train_step(
         metrics = {
             "loss": seen.loss,
             "grad_norm": grad_norm,
-            "learning_rate": schedule(state.step),
+            "learning_rate": jnp.asarray(learning_rate),
             **{f"router/{name}": value for name, value in seen.health.items()},
             **{f"aux/{name}": value for name, value in seen.losses.items()},
             **{f"guard/{name}": value for name, value in verdict._asdict().items()},
@@ -268,7 +274,13 @@ def _loss(params: Any, batch: StepInputs, n_tokens: Array, config: Config) -> tu
     return total, _Seen(loss, losses, output.health, output.counts)
 
 
-def run_optimizer(config: Config) -> optax.GradientTransformation:
-    """The optimizer of a run."""
+def run_schedule(config: Config) -> optax.Schedule:
+    """The learning rate of each step of a run, counted from 0."""
+    return config.optimizer.schedule.build(config.optimizer.learning_rate, config.train.steps)
+
+
+def run_optimizer(config: Config, learning_rate: Any = None) -> optax.GradientTransformation:
+    """The optimizer of a run, by its schedule or for one step at a given rate."""
     roles = role_tree(nnx.state(abstract_model(config.model)))
-    return make_optimizer(config.optimizer, roles, config.train.steps)
+    schedule = run_schedule(config) if learning_rate is None else lambda count: learning_rate
+    return make_optimizer(config.optimizer, roles, schedule)

@@ -48,8 +48,8 @@ def poison(trainer: Trainer, step: int, name: str) -> None:
     original = trainer.train_step
     bad = {name: jax.numpy.inf, "guard/bad": jax.numpy.array(True)}
 
-    def poisoned(state, batch):
-        state, metrics = original(state, batch)
+    def poisoned(state, batch, learning_rate):
+        state, metrics = original(state, batch, learning_rate)
         return state, metrics | (bad if trainer.step + 1 == step else {})
 
     trainer.train_step = poisoned

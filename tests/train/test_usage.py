@@ -199,7 +199,7 @@ def test_moments_are_copied_whatever_the_optimizer(optimizer):
     model = model_with(layer)
     shapes = jax.eval_shape(lambda: init_params(model, 0))
     roles = role_tree(nnx.state(abstract_model(model)))
-    transform = make_optimizer(optimizer, roles, 1000)
+    transform = make_optimizer(optimizer, roles, lambda count: 1e-3)
     # Moments that are told apart: each row of a table has its own number.
     numbers = jax.tree.map(lambda leaf: jnp.arange(float(leaf.size)).reshape(leaf.shape), shapes)
     _, state = transform.update(numbers, transform.init(numbers), numbers)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sgatlin isoflop run`: all runs of a study that are not finished, here or in other processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sgatlin.errors import UserError
+from sgatlin.isoflop.execute import Ended, check_finished, pending, run_all
+from sgatlin.isoflop.follow import Progress, follow, line_of
+from sgatlin.isoflop.pool import Pool
+from sgatlin.isoflop.records import Results, Run
+from sgatlin.isoflop.study import Study
+from sgatlin.tables import aligned
+from sgatlin.train.interrupt import Interrupt
+from sgatlin.train.loop import Stopped
+
+Choose = Callable[[Sequence[Run]], list[Run]]
+
+
+def drive(
+    study: Study,
+    results: Results,
+    folder: Path,
+    *,
+    choose: Choose = list,
+    pool: Pool | None = None,
+) -> int:
+    """Trains what is pending of the runs that `choose` takes, and returns how many failed.
+
+    When runs end that decide which are the best scales, those are added. A signal stops it with all
+    saved; the same call goes on.
+
+    Raises:
+      UserError: when a record is of another config than the study has now.
+    """
+    failed: set[str] = set()
+    with Interrupt() as interrupt:
+        while not interrupt.requested:
+            runs = choose(study.expand(results).runs)
+            check_finished(study, runs, results)
+            todo = [run for run in pending(runs, results) if run.name not in failed]
+            possible, refused = _possible(study, todo, results)
+            for ended in refused:
+                print(line_of(ended), flush=True)
+            failed |= {ended.run.name for ended in refused}
+            if not possible:
+                break
+            progress = Progress(study, possible, results)
+            for ended in _train(study, possible, results, folder, pool, progress, interrupt):
+                progress.count(ended)
+                print(f"{line_of(ended)}  [{progress}]", flush=True)
+                failed |= {ended.run.name} if ended.record is None else set()
+    if interrupt.requested:
+        print("stopped; the same command goes on", flush=True)
+    else:
+        _tell_end(study, results, choose, failed)
+    return len(failed)
+
+
+def list_runs(study: Study, runs: Sequence[Run], results: Results) -> list[str]:
+    """A table of runs: what they are, whether they are finished, how long they are."""
+    rows = [("run", "state", "steps", "tokens")]
+    for run in runs:
+        state = "finished" if results.file(run).exists() else "pending"
+        try:
+            config = study.config_of(run, results)
+        except UserError as error:
+            rows.append((run.name, str(error), "", ""))
+            continue
+        steps = config.train.steps
+        rows.append((run.name, state, f"{steps:,}", f"{steps * config.tokens_per_step:,}"))
+    return aligned(rows)
+
+
+def _train(
+    study: Study,
+    runs: Sequence[Run],
+    results: Results,
+    folder: Path,
+    pool: Pool | None,
+    progress: Progress,
+    interrupt: Interrupt,
+) -> Iterator[Ended]:
+    def stop_requested() -> bool:
+        return interrupt.requested
+
+    if pool is not None:
+        yield from follow(runs, pool, results, folder, progress.__str__, stop_requested)
+        return
+    try:
+        yield from run_all(study, runs, results, folder, stop_requested=stop_requested)
+    except Stopped:
+        return
+
+
+def _possible(study: Study, runs: Sequence[Run], results: Results) -> tuple[list[Run], list[Ended]]:
+    """Runs that can be, and those that cannot, such as for want of a step time."""
+    possible, refused = [], []
+    for run in runs:
+        try:
+            study.config_of(run, results)
+        except UserError as error:
+            refused.append(Ended(run, None, str(error).removeprefix(f"{run.name}: ")))
+        else:
+            possible.append(run)
+    return possible, refused
+
+
+def _tell_end(study: Study, results: Results, choose: Choose, failed: set[str]) -> None:
+    expansion = study.expand(results)
+    runs = choose(expansion.runs)
+    finished = len(runs) - len(pending(runs, results))
+    waiting = f"; {expansion.waiting} more wait for the best scales" if expansion.waiting else ""
+    told = f", {len(failed)} failed" if failed else ""
+    print(f"{finished} of {len(runs)} runs finished{told}{waiting}: {results.path}", flush=True)

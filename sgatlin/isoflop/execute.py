@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the runs of a study one after another in this process."""
+
+import json
+import platform
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from sgatlin.config import Config, to_json
+from sgatlin.errors import RunStopped, UserError
+from sgatlin.input.mixture import TrainingStream
+from sgatlin.isoflop.records import Documents, Record, Result, Results, Run
+from sgatlin.isoflop.study import Study, programs, trunk_of
+from sgatlin.scaling.flops import count_parameters, training_flops
+from sgatlin.train import checkpoint
+from sgatlin.train.loop import Stopped, Trainer, TrainOptions
+from sgatlin.train.programs import ProgramCache
+from sgatlin.train.run import RunDirectory
+
+LOGS = "logs"
+"""Folder beside the run directories: what processes said, and traces of errors."""
+
+
+class Ended(NamedTuple):
+    """How one run ended."""
+
+    run: Run
+    record: Record | None
+    """None if it failed."""
+    problem: str | None
+    """Why it failed, in a line."""
+
+
+def ordered(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs in groups that share a program; of each model the smallest budget first."""
+    groups = programs(runs).values()
+    return [sorted(group, key=lambda run: (run.seed, run.budget.amount)) for group in groups]
+
+
+def run_all(
+    study: Study,
+    runs: Sequence[Run],
+    results: Results,
+    folder: Path,
+    *,
+    stop_requested: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = print,
+) -> Iterator[Ended]:
+    """Trains `runs` and writes a record of each; one that fails is told of, and the next begins.
+
+    Run directories are made in `folder`. Raises `Stopped` when asked to stop, with all saved.
+    """
+    for group in ordered(runs):
+        cache = ProgramCache()
+        for run in group:
+            tell(f"== {run.name}")
+            try:
+                record = train_run(
+                    study, run, results, folder, cache, stop_requested=stop_requested, tell=tell
+                )
+            except Stopped:
+                raise
+            except Exception as error:  # one that fails must not end the study
+                yield Ended(run, None, _noted(error, folder / LOGS / f"{run.name}-error.txt"))
+            else:
+                yield Ended(run, record, None)
+
+
+def train_run(
+    study: Study,
+    run: Run,
+    results: Results,
+    folder: Path,
+    cache: ProgramCache,
+    *,
+    stop_requested: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = print,
+) -> Record:
+    """Trains one run to its end, or goes on with it, and writes its record."""
+    config = study.config_of(run, results)
+    path = folder / run.name
+    branch = _branch(study, run, results, folder) if study.branch else None
+    options = TrainOptions(branch_from=branch)
+    trainer = Trainer(config, path, options, tell=tell, programs=cache)
+    result = trainer.train(stop_requested)
+    record = record_of(run, config, result, trainer)
+    results.write(record)
+    return record
+
+
+def record_of(run: Run, config: Config, result: dict[str, Any], trainer: Trainer) -> Record:
+    """What is kept of a finished run."""
+    parameters = count_parameters(config.model)
+    flops = training_flops(config.model, config.data.seq_len)
+    n_windows = TrainingStream(trainer.data.parts, config.data.seq_len, config.train.seed).n_windows
+    documents = json.loads(trainer.run.documents_file.read_text(encoding="utf-8"))
+    return Record(
+        run=run,
+        result=Result(
+            val_loss=result["val_loss"],
+            val_bits_per_byte=result["val_bits_per_byte"],
+            steps=result["steps"],
+            tokens=result["tokens"],
+            epochs=round(result["steps"] * config.data.batch_size / n_windows, 4),
+            parameters=parameters.total,
+            active_parameters=parameters.active,
+            non_embedding_parameters=parameters.non_embedding,
+            flops_paper=float(flops.paper * result["tokens"]),
+            flops_full=float(flops.full * result["tokens"]),
+            seconds=result["seconds"],
+            device=result["device"],
+        ),
+        documents=Documents(nats=tuple(documents["nats"]), tokens=tuple(documents["tokens"])),
+        config=json.loads(to_json(config)),
+        data={
+            "train": trainer.data.parts[0].store.content_hash,
+            "validation": trainer.data.validation.content_hash,
+        },
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """What a result was made with."""
+    return {
+        "sgatlin": _own_version(),
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _own_version() -> str:
+    try:
+        return version("sgatlin")
+    except PackageNotFoundError:  # used from its folder, without being installed
+        return "unknown"
+
+
+def check_finished(study: Study, runs: Sequence[Run], results: Results) -> None:
+    """UserError if a finished run was of another config than the study has now."""
+    for run in runs:
+        if not results.file(run).exists():
+            continue
+        differing = results.read(run).differences(study.config_of(run, results))
+        if differing:
+            raise UserError(
+                f"{results.file(run)} is of a run with another config (field: there, now): "
+                f"{'; '.join(differing)}. Remove it to run it again, or give another --results"
+            )
+
+
+def pending(runs: Sequence[Run], results: Results) -> list[Run]:
+    """Those without a record."""
+    return [run for run in runs if not results.file(run).exists()]
+
+
+def cost(study: Study, run: Run, results: Results) -> float:
+    """Of a run relative to others: its FLOPs, for guessing how long is left."""
+    config = study.config_of(run, results)
+    per_token = training_flops(config.model, config.data.seq_len).full
+    return float(per_token * config.train.steps * config.tokens_per_step)
+
+
+def _branch(study: Study, run: Run, results: Results, folder: Path) -> str | None:
+    """Where the stable phase of a smaller budget is saved; None if it is not there."""
+    trunk = trunk_of(run, study.expand(results).runs)
+    if trunk is None:
+        return None
+    path, step = folder / trunk.name, study.config_of(trunk, results).step_before_decay
+    if not path.is_dir() or step not in checkpoint.good_steps(RunDirectory(path).checkpoints):
+        return None
+    return f"{path}@{step}"
+
+
+def _noted(error: Exception, path: Path) -> str:
+    """A line of what went wrong; the trace of what is no user's mistake goes to a file."""
+    line = " ".join(str(error).split())[:300]
+    if isinstance(error, UserError | RunStopped):
+        return line
+    trace = "".join(traceback.format_exception(error))
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{stamp}\n{trace}\n")
+    except OSError:
+        return f"{type(error).__name__}: {line}"
+    return f"{type(error).__name__}: {line} (more in {path})"

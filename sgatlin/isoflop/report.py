@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a study, in Markdown: what was run, tables, figures, and what a reader wrote."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sgatlin.errors import UserError
+from sgatlin.files import write_output
+from sgatlin.isoflop import tables
+from sgatlin.isoflop.budget import Budget, FlopBudget
+from sgatlin.isoflop.estimates import StudyFit
+from sgatlin.isoflop.execute import pending
+from sgatlin.isoflop.figures import draw_best, draw_sizes
+from sgatlin.isoflop.fit import fit_study
+from sgatlin.isoflop.records import Record, Results, StepTimes
+from sgatlin.isoflop.study import Study, budgets_of
+
+
+def fits(study: Study, results: Results) -> dict[str, StudyFit]:
+    """Fits for each kind of budget, by its name; UserError where nothing is finished."""
+    records = study.main_runs(known_records(study, results))
+    return {
+        kind: fit_study(records, budgets=budgets, reference=study.reference)
+        for kind, budgets in budgets_of(records).items()
+    }
+
+
+def known_records(study: Study, results: Results) -> list[Record]:
+    """Of the study's layers; UserError where there is none."""
+    records = [r for r in results.records() if r.run.layer in study.layers]
+    if not study.main_runs(records):
+        raise UserError(
+            f"{results.path} has no finished run of {study.name}: run some with `sgatlin isoflop "
+            "run`, or name the folder with --results"
+        )
+    return records
+
+
+def fit_lines(study: Study, results: Results) -> list[str]:
+    """Everything fitted, for a terminal."""
+    lines: list[str] = []
+    for kind, fit in fits(study, results).items():
+        for budget in _budgets(fit):
+            lines += ["", f"{budget.described}:", *tables.optima(fit, budget).lines()]
+        if fit.laws:
+            lines += ["", f"Across {kind}:", *tables.laws(fit).lines()]
+        lines += ["", *_seeds(fit), *tables.refusals(fit)]
+    return lines[1:]
+
+
+def draw(study: Study, results: Results, stem: Path) -> list[Path]:
+    """Figures STEM-sizes and STEM-best, and the like for other kinds of budgets than FLOPs."""
+    records = study.main_runs(known_records(study, results))
+    layers = study.layers if study.compared is None else study.compared
+    drawn: list[Path] = []
+    for kind, fit in fits(study, results).items():
+        name = "" if isinstance(fit.optima[0].budget, FlopBudget) else f"-{kind.partition(' ')[0]}"
+        drawn += draw_sizes(fit, stem.with_name(f"{stem.name}{name}-sizes"), layers=layers)
+        if not name:
+            best = stem.with_name(f"{stem.name}-best")
+            drawn += draw_best(fit, records, results.step_times(), best, layers=layers)
+    return drawn
+
+
+def write_report(
+    study: Study, results: Results, out: Path, *, spec: str, notes: Path | None = None
+) -> list[Path]:
+    """Writes the page and its figures beside it; returns their paths.
+
+    `notes` is Markdown that goes below the title; `spec` is how the study is named in commands.
+    """
+    text = ""
+    if notes is not None:
+        try:
+            text = notes.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read --notes {notes}: {error}") from None
+    figures = draw(study, results, out.with_suffix(""))
+    lines = page(study, results, spec, text, figures)
+    write_output(out, "\n".join(lines) + "\n")
+    return [out, *figures]
+
+
+def page(
+    study: Study, results: Results, spec: str, notes: str, figures: Sequence[Path]
+) -> list[str]:
+    """Lines of the page."""
+    records = known_records(study, results)
+    main = study.main_runs(records)
+    lines = [f"# {study.title}", "", *_how(study, results, records, spec), ""]
+    lines += [notes, ""] if notes else []
+    for kind, fit in fits(study, results).items():
+        lines += [f"## Equal {kind}", ""]
+        word = "" if isinstance(fit.optima[0].budget, FlopBudget) else kind.partition(" ")[0]
+        lines += [
+            f"![{kind}]({figure.name})\n"
+            for figure in figures
+            if figure.suffix == ".png" and (word in figure.stem if word else _is_main(figure))
+        ]
+        for budget in _budgets(fit):
+            lines += [f"**{budget.described}**", "", *tables.optima(fit, budget).markdown(), ""]
+        if fit.laws:
+            lines += ["Laws through the parabolas' minima, loss ~ budget^-exponent:", ""]
+            lines += [*tables.laws(fit).markdown(), ""]
+        lines += [*_seeds(fit), ""]
+        if refused := tables.refusals(fit):
+            lines += ["No minimum is told where there is none:", ""]
+            lines += [*(f"* {line}" for line in refused), ""]
+        for budget in _budgets(fit):
+            lines += [f"All runs at {budget.described}, perplexity:", ""]
+            lines += [*tables.all_runs(main, budget).markdown(), ""]
+    lines += _costs(study, main, results.step_times())
+    if rates := tables.rates(records):
+        lines += ["## Learning rates", "", "Perplexity, one seed:", "", *rates.markdown(), ""]
+    if switches := tables.switches(study, records):
+        lines += ["## One switch at a time", "", *switches.markdown(), ""]
+    return lines[:-1]
+
+
+def _how(study: Study, results: Results, records: Sequence[Record], spec: str) -> list[str]:
+    config = study.config(records[0].run.layer, records[0].run.scale)
+    devices = " and ".join(sorted({record.result.device for record in records}))
+    versions = sorted({f"JAX {record.versions['jax']}" for record in records})
+    left = pending(study.expand(results).runs, results)
+    waiting = f"; {len(left)} of the study's runs are still to be made" if left else ""
+    schedule = config.optimizer.schedule
+    n_documents = len(records[0].documents.tokens)
+    n_tokens = sum(records[0].documents.tokens)
+    options = f"{spec} --results {results.path}"
+    return [
+        f"    sgatlin isoflop run {options}",
+        f"    sgatlin isoflop time {options}",
+        f"    sgatlin isoflop report {options}",
+        "",
+        f"{len(records)} runs on {devices}, {', '.join(versions)}{waiting}. Steps of "
+        f"{config.data.batch_size} windows of {config.data.seq_len:,} tokens; rate "
+        f"{config.optimizer.learning_rate:g} unless said otherwise, {schedule.warmup_steps} steps "
+        f"of warm-up, schedule {schedule.kind}. Perplexity is of all {n_tokens:,} held-out tokens, "
+        f"the same for every run. Intervals are of 95 %, over {n_documents:,} documents and over "
+        "seeds; documents are drawn alike for all layers, so gaps are known better than "
+        "perplexities.",
+    ]
+
+
+def _seeds(fit: StudyFit) -> list[str]:
+    if not fit.n_repeated:
+        return ["No size has several seeds: intervals are of documents alone, and too narrow."]
+    sizes = "1 size" if fit.n_repeated == 1 else f"{fit.n_repeated} sizes"
+    return [
+        f"Between seeds the loss has a standard deviation of {fit.seed_deviation:.4f} nats "
+        f"({sizes} with several)."
+    ]
+
+
+def _costs(study: Study, records: Sequence[Record], all_times: Sequence[StepTimes]) -> list[str]:
+    lines: list[str] = []
+    for times in all_times:
+        lines += [f"## Time and memory on {times.device}", ""]
+        lines += ["A step, alone on the device, and what it takes of memory:", ""]
+        lines += [*tables.step_costs(study, times).markdown(), ""]
+        timed = [r for r in records if times.row(r.run.layer, r.run.scale) is not None]
+        seconds: dict[str, list[float]] = {}
+        for record in timed:
+            row = times.row(record.run.layer, record.run.scale)
+            assert row is not None
+            seconds.setdefault(record.run.layer, []).append(1e-3 * row.ms * record.result.steps)
+        if seconds:
+            lines += ["Least perplexity of all runs within so many seconds of steps:", ""]
+            lines += [*tables.reached(timed, seconds, "s").markdown(), ""]
+        lines += _memory(records, times)
+    return lines
+
+
+def _memory(records: Sequence[Record], times: StepTimes) -> list[str]:
+    """At the largest FLOP budget: how little perplexity there is for how much memory."""
+    budgets = [r.run.budget for r in records if isinstance(r.run.budget, FlopBudget)]
+    if not budgets:
+        return []
+    largest = max(budgets, key=lambda budget: budget.amount)
+    gigabytes: dict[str, list[float]] = {}
+    found = []
+    for record in records:
+        row = times.row(record.run.layer, record.run.scale)
+        if record.run.budget == largest and row is not None and row.memory is not None:
+            gigabytes.setdefault(record.run.layer, []).append(row.memory / 1e9)
+            found.append(record)
+    if not found:
+        return []
+    told = f"Least perplexity of the runs at {largest.described} in so much memory:"
+    return [told, "", *tables.reached(found, gigabytes, "GB").markdown(), ""]
+
+
+def _budgets(fit: StudyFit) -> list[Budget]:
+    return list(dict.fromkeys(optimum.budget for optimum in fit.optima))
+
+
+def _is_main(figure: Path) -> bool:
+    return not any(word in figure.stem for word in ("-seconds", "-tokens"))

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a study is: which layers, at which scales, with which budgets, and the runs that makes.
+
+A study file is a Python file with `STUDIES`, a dict from a variant's name to a function that
+returns a `Study`; the first is the default. `load_study("name:variant")` finds it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from sgatlin.config import Config, check_types, configs_folder, load_from_file
+from sgatlin.errors import UserError
+from sgatlin.isoflop.budget import Budget, FlopBudget, TimeBudget, TokenBudget
+from sgatlin.isoflop.records import Record, Results, Run
+
+FOLDER = "studies"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Runs of every combination."""
+
+    budgets: tuple[Budget, ...]
+    layers: tuple[str, ...]
+    scales: tuple[float, ...] | Literal["best"]
+    """Of the ladder; `best`: of each layer and budget the scale of the lowest loss so far, among
+    the runs of the grids before this one."""
+    seeds: tuple[int, ...] = (0,)
+    learning_rates: tuple[float, ...] | None = None
+    """Peak rates; None for the study's own alone."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """A comparison of layers."""
+
+    name: str
+    """Names its folders of runs and results."""
+    title: str
+    """Heads its page."""
+    config: Callable[[str, float], Config]
+    """The config of a layer at a scale. Its steps, seed and rate are set by each run."""
+    grids: tuple[Grid, ...]
+    """In the order in which they are to be run."""
+    reference: str = "swiglu"
+    """The layer that others are compared with."""
+    compared: tuple[str, ...] | None = None
+    """Layers that are fitted and drawn; None for all."""
+    switched: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Layers that differ from another in one thing, and which: they have a table of their own."""
+    branch: bool = False
+    """Each run continues the stable phase of the same model's run with the next smaller FLOP
+    budget, instead of beginning anew: the same result for a fraction less time."""
+
+    def __post_init__(self) -> None:
+        for grid in self.grids:
+            if grid.scales == "best" and grid is self.grids[0]:
+                raise UserError(f"study {self.name}: the first grid cannot be of the best scales")
+            if not (grid.budgets and grid.layers and grid.scales and grid.seeds):
+                raise UserError(
+                    f"study {self.name}: a grid without budgets, layers, scales or seeds"
+                )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All, in the order of the grids."""
+        return tuple(dict.fromkeys(layer for grid in self.grids for layer in grid.layers))
+
+    def main_runs(self, records: Sequence[Record]) -> list[Record]:
+        """Those of the comparison itself: of its layers, at the study's own rate."""
+        return [
+            record
+            for record in records
+            if record.run.default_rate
+            and record.run.layer in (self.layers if self.compared is None else self.compared)
+        ]
+
+    def config_of(self, run: Run, results: Results) -> Config:
+        """The config of one run; UserError where it cannot be, or its step time is not known."""
+        config = self.config(run.layer, run.scale)
+
+        def step_seconds(device: str) -> float:
+            return results.step_seconds(run.layer, run.scale, device)
+
+        steps = run.budget.steps(config, step_seconds)
+        warmup = config.optimizer.schedule.warmup_steps
+        if steps <= warmup:
+            raise UserError(
+                f"{run.name}: {run.budget.described} pays for {steps} steps, and {warmup} of them "
+                "would be warm-up: leave out this scale at this budget"
+            )
+        train = dataclasses.replace(
+            config.train, steps=steps, seed=run.seed, eval_every=max(1, -(-steps // 8))
+        )
+        optimizer = dataclasses.replace(config.optimizer, learning_rate=run.learning_rate)
+        checkpoint = dataclasses.replace(config.checkpoint, before_decay=self.branch)
+        return dataclasses.replace(
+            config, name=run.name, train=train, optimizer=optimizer, checkpoint=checkpoint
+        )
+
+    def expand(self, results: Results) -> "Expansion":
+        """The runs of all grids, in order and each once."""
+        runs: dict[str, Run] = {}
+        waiting = 0
+        for grid in self.grids:
+            for layer in grid.layers:
+                own_rate = self.config(layer, _some_scale(self.grids)).optimizer.learning_rate
+                for budget in grid.budgets:
+                    scales = grid.scales
+                    if scales == "best":
+                        best = self._best_scale(layer, budget, list(runs.values()), results)
+                        if best is None:
+                            waiting += len(grid.seeds) * len(grid.learning_rates or (0,))
+                            continue
+                        scales = (best,)
+                    for run in _product(grid, layer, budget, scales, own_rate):
+                        runs.setdefault(run.name, run)
+        return Expansion(tuple(runs.values()), waiting)
+
+    def _best_scale(
+        self, layer: str, budget: Budget, before: Sequence[Run], results: Results
+    ) -> float | None:
+        """Of the runs before, of seed 0 at the study's rate; None until all are finished."""
+        runs = [
+            run
+            for run in before
+            if (run.layer, run.budget, run.seed, run.default_rate) == (layer, budget, 0, True)
+        ]
+        if not runs:
+            raise UserError(
+                f"study {self.name}: no grid before that of the best scales has {layer} at "
+                f"{budget.described}"
+            )
+        if not all(results.file(run).exists() for run in runs):
+            return None
+        return min(runs, key=lambda run: results.read(run).loss).scale
+
+
+@dataclasses.dataclass(frozen=True)
+class Expansion:
+    """The runs that a study's grids make."""
+
+    runs: tuple[Run, ...]
+    waiting: int
+    """Runs that cannot be named before others are finished: those of best scales."""
+
+
+def load_study(spec: str) -> Study:
+    """The study that `spec` names: NAME, NAME:VARIANT, PATH.py or PATH.py:VARIANT."""
+    study = load_from_file(
+        spec,
+        known={path.stem: path for path in sorted((configs_folder() / FOLDER).glob("[!_]*.py"))},
+        attribute="STUDIES",
+        kind=Study,
+        noun="study",
+    )
+    for layer in study.layers:
+        for scale in _scales(study.grids, layer):
+            check_types(study.config(layer, scale), origin=f"{spec}: {layer} at s={scale:g}")
+    return study
+
+
+def programs(runs: Sequence[Run]) -> dict[tuple[str, float], list[Run]]:
+    """Runs by layer and scale: those of one can share what is compiled."""
+    groups: dict[tuple[str, float], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.layer, run.scale), []).append(run)
+    return groups
+
+
+def models(study: Study) -> list[tuple[str, float]]:
+    """Every layer and scale that the grids name outright."""
+    return [(layer, s) for layer in study.layers for s in _scales(study.grids, layer)]
+
+
+def trunk_of(run: Run, runs: Sequence[Run]) -> Run | None:
+    """The run of the same model with the next smaller FLOP budget, whose stable phase it shares."""
+    if not isinstance(run.budget, FlopBudget):
+        return None
+    smaller = [
+        other
+        for other in runs
+        if dataclasses.replace(other, budget=run.budget) == run
+        and isinstance(other.budget, FlopBudget)
+        and other.budget.convention == run.budget.convention
+        and other.budget.flops < run.budget.flops
+    ]
+    return max(smaller, key=lambda other: other.budget.amount, default=None)
+
+
+def budgets_of(records: Sequence[Record]) -> dict[str, list[Budget]]:
+    """The budgets of records by kind (flops, with each convention apart), smallest first."""
+    kinds: dict[str, list[Budget]] = {}
+    for budget in sorted({r.run.budget for r in records}, key=lambda budget: budget.amount):
+        kinds.setdefault(_kind(budget), []).append(budget)
+    return kinds
+
+
+def _kind(budget: FlopBudget | TimeBudget | TokenBudget) -> str:
+    if isinstance(budget, FlopBudget):
+        return f"FLOPs ({budget.convention})"
+    if isinstance(budget, TimeBudget):
+        return f"seconds on {budget.device}"
+    return "tokens"
+
+
+def _product(
+    grid: Grid, layer: str, budget: Budget, scales: Sequence[float], own_rate: float
+) -> Iterator[Run]:
+    for scale in scales:
+        for rate in grid.learning_rates or (own_rate,):
+            for seed in grid.seeds:
+                yield Run(
+                    layer=layer,
+                    scale=float(scale),
+                    budget=budget,
+                    seed=seed,
+                    learning_rate=float(rate),
+                    default_rate=rate == own_rate,
+                )
+
+
+def _scales(grids: Sequence[Grid], layer: str) -> list[float]:
+    named = (s for g in grids if layer in g.layers and g.scales != "best" for s in g.scales)
+    return sorted({float(scale) for scale in named})
+
+
+def _some_scale(grids: Sequence[Grid]) -> float:
+    scales = grids[0].scales
+    assert scales != "best"
+    return float(scales[0])
+
+
+def results_folder(study: Study, results: Path | None) -> Results:
+    """Where a study's results are: as given, or results/NAME."""
+    return Results(results or Path("results") / study.name)
