@@ -138,34 +138,38 @@ def toy() -> Study:
                 feed_forward=layer_of(layer, scale, ladder),
             ),
             data=DataConfig(
-                source=StoryWorld(train_megabytes=0.5, validation_megabytes=0.05),
+                source=StoryWorld(train_megabytes=0.2, validation_megabytes=0.02),
                 seq_len=32,
                 batch_size=8,
             ),
             optimizer=OptimizerConfig(
-                learning_rate=5e-3, schedule=StableDecaySchedule(warmup_steps=4)
+                learning_rate=5e-3, schedule=StableDecaySchedule(warmup_steps=2)
             ),
             train=TrainConfig(steps=100, eval_tokens=2**12),
             checkpoint=RESULT_ONLY,
             log=LogConfig(every=20, tensorboard=False),
         )
 
-    small, large = FlopBudget(flops=4e9), FlopBudget(flops=1e10)
+    layers, switched = (
+        ("mlp", "swiglu", "peer", "sgatlin"),
+        ("sgatlin-router", "peer-router"),
+    )
+    small, large = FlopBudget(flops=1e9), FlopBudget(flops=3e9)
     return Study(
         name="toy",
         title="The study in small",
         config=config,
         grids=(
-            Grid(budgets=(small, large), layers=LAYERS, scales=(1.0, 2.0, 4.0)),
-            Grid(budgets=(small,), layers=LAYERS, scales="best", seeds=(0, 1)),
-            Grid(budgets=(large,), layers=ABLATIONS, scales=(2.0,)),
-            Grid(budgets=(small,), layers=LAYERS, scales="best", learning_rates=(1e-2,)),
+            Grid(budgets=(small, large), layers=layers, scales=(1.0, 2.0, 3.0)),
+            Grid(budgets=(small,), layers=layers, scales="best", seeds=(0, 1)),
+            Grid(budgets=(large,), layers=switched, scales=(2.0,)),
+            Grid(budgets=(small,), layers=layers, scales="best", learning_rates=(1e-2,)),
             Grid(
-                budgets=(TimeBudget(seconds=0.5, device="cpu"),), layers=LAYERS, scales=(1.0, 2.0)
+                budgets=(TimeBudget(seconds=0.2, device="cpu"),), layers=layers, scales=(1.0, 2.0)
             ),
         ),
-        compared=LAYERS,
-        switched=SWITCHED,
+        compared=layers,
+        switched={layer: SWITCHED[layer] for layer in switched},
     )
 
 
