@@ -312,7 +312,8 @@ def _wrong_type(trace: TracebackType | None) -> str | None:
             try:
                 pydantic.TypeAdapter(type(checked)).validate_json(text, strict=True)
             except pydantic.ValidationError as error:
-                return _first_problem(error, text)
+                if error.errors()[0]["type"] != "callable_type":  # no JSON holds a function
+                    return _first_problem(error, text)
             except UserError:
                 pass
     return None

@@ -73,7 +73,10 @@ class IsoflopRun(_OfStudy):
     def _chosen(self, runs: "Sequence[Run]") -> "list[Run]":
         chosen = [run for run in runs if _fits(run.name, self.only)]
         if self.only and not chosen:
-            raise UserError(f"--only {' '.join(self.only)}: no run of the study has such a name")
+            raise UserError(
+                f"--only {' '.join(self.only)}: no run of the study has such a name, or none "
+                "yet: best scales are known when the runs before them are finished"
+            )
         return chosen
 
     def _pool(self, results: "Results", folder: Path) -> "Pool | None":

@@ -112,7 +112,7 @@ Budget = Annotated[FlopBudget | TimeBudget | TokenBudget, pydantic.Discriminator
 
 
 def short(number: float) -> str:
-    """As few signs as tell it exactly: 3e14, 0.002, 10."""
+    """As few signs as tell it exactly: 3e14, 2e-3, 0.5, 10."""
     plain = f"{number:.12g}"
     mantissa, exponent = f"{number:.11e}".split("e")
     scientific = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

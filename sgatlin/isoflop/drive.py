@@ -4,13 +4,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from sgatlin.config import Config
 from sgatlin.errors import UserError
+from sgatlin.input.sources import Source
 from sgatlin.isoflop.execute import Ended, check_finished, pending, run_all
 from sgatlin.isoflop.follow import Progress, follow, line_of
 from sgatlin.isoflop.pool import Pool
-from sgatlin.isoflop.records import Results, Run
+from sgatlin.isoflop.records import Results, Run, StepTimeMissing
 from sgatlin.isoflop.study import Study
 from sgatlin.tables import aligned
+from sgatlin.train.data import training_data
 from sgatlin.train.interrupt import Interrupt
 from sgatlin.train.loop import Stopped
 
@@ -31,20 +34,23 @@ def drive(
     saved; the same call goes on.
 
     Raises:
-      UserError: when a record is of another config than the study has now.
+      UserError: when a record is of another config than the study has now, or there is no data.
     """
     failed: set[str] = set()
+    untimed = 0
     with Interrupt() as interrupt:
         while not interrupt.requested:
             runs = choose(study.expand(results).runs)
             check_finished(study, runs, results)
             todo = [run for run in pending(runs, results) if run.name not in failed]
-            possible, refused = _possible(study, todo, results)
+            possible, refused, untimed = _possible(study, todo, results)
             for ended in refused:
                 print(line_of(ended), flush=True)
             failed |= {ended.run.name for ended in refused}
             if not possible:
                 break
+            results.make()
+            _make_data(study, possible, results)
             progress = Progress(study, possible, results)
             for ended in _train(study, possible, results, folder, pool, progress, interrupt):
                 progress.count(ended)
@@ -53,7 +59,7 @@ def drive(
     if interrupt.requested:
         print("stopped; the same command goes on", flush=True)
     else:
-        _tell_end(study, results, choose, failed)
+        _tell_end(study, results, choose, failed, untimed)
     return len(failed)
 
 
@@ -93,23 +99,47 @@ def _train(
         return
 
 
-def _possible(study: Study, runs: Sequence[Run], results: Results) -> tuple[list[Run], list[Ended]]:
-    """Runs that can be, and those that cannot, such as for want of a step time."""
-    possible, refused = [], []
+def _make_data(study: Study, runs: Sequence[Run], results: Results) -> None:
+    """Makes data that can be made before several processes would; UserError if no run has any."""
+    sources: dict[Source, Config] = {}
+    for run in runs:
+        config = study.config_of(run, results)
+        sources.setdefault(config.data.source, config)
+    missing = []
+    for config in sources.values():
+        try:
+            training_data(config, print)
+        except UserError as error:
+            missing.append(error)
+    if len(missing) == len(sources):
+        raise missing[0]
+
+
+def _possible(
+    study: Study, runs: Sequence[Run], results: Results
+) -> tuple[list[Run], list[Ended], int]:
+    """Runs that can be, those that cannot, and how many wait for a step time."""
+    possible, refused, untimed = [], [], 0
     for run in runs:
         try:
             study.config_of(run, results)
+        except StepTimeMissing:
+            untimed += 1
         except UserError as error:
             refused.append(Ended(run, None, str(error).removeprefix(f"{run.name}: ")))
         else:
             possible.append(run)
-    return possible, refused
+    return possible, refused, untimed
 
 
-def _tell_end(study: Study, results: Results, choose: Choose, failed: set[str]) -> None:
+def _tell_end(
+    study: Study, results: Results, choose: Choose, failed: set[str], untimed: int
+) -> None:
     expansion = study.expand(results)
     runs = choose(expansion.runs)
     finished = len(runs) - len(pending(runs, results))
     waiting = f"; {expansion.waiting} more wait for the best scales" if expansion.waiting else ""
+    if untimed:
+        waiting += f"; {untimed} wait for step times: sgatlin isoflop time"
     told = f", {len(failed)} failed" if failed else ""
     print(f"{finished} of {len(runs)} runs finished{told}{waiting}: {results.path}", flush=True)

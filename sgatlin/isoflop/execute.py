@@ -15,6 +15,7 @@ import jax
 from sgatlin.config import Config, to_json
 from sgatlin.errors import RunStopped, UserError
 from sgatlin.input.mixture import TrainingStream
+from sgatlin.isoflop.budget import TimeBudget
 from sgatlin.isoflop.records import Documents, Record, Result, Results, Run
 from sgatlin.isoflop.study import Study, programs, trunk_of
 from sgatlin.scaling.flops import count_parameters, training_flops
@@ -59,6 +60,8 @@ def run_all(
     for group in ordered(runs):
         cache = ProgramCache()
         for run in group:
+            if stop_requested():
+                raise Stopped(f"before {run.name}")
             tell(f"== {run.name}")
             try:
                 record = train_run(
@@ -147,11 +150,15 @@ def check_finished(study: Study, runs: Sequence[Run], results: Results) -> None:
     for run in runs:
         if not results.file(run).exists():
             continue
-        differing = results.read(run).differences(study.config_of(run, results))
+        record = results.read(run)
+        # At equal time: a step that is measured again leaves finished runs as they are.
+        steps = record.result.steps if isinstance(run.budget, TimeBudget) else None
+        differing = record.differences(study.config_of(run, results, steps=steps))
         if differing:
             raise UserError(
                 f"{results.file(run)} is of a run with another config (field: there, now): "
-                f"{'; '.join(differing)}. Remove it to run it again, or give another --results"
+                f"{'; '.join(differing)}. Remove it and the run's directory to run it again, or "
+                "give another --results and --runs"
             )
 
 
@@ -170,19 +177,25 @@ def cost(study: Study, run: Run, results: Results) -> float:
 def _branch(study: Study, run: Run, results: Results, folder: Path) -> str | None:
     """Where the stable phase of a smaller budget is saved; None if it is not there."""
     trunk = trunk_of(run, study.expand(results).runs)
-    if trunk is None:
+    # A run that replaces dead neurons ceases to before its own end: its stable phase is its own.
+    if trunk is None or study.config_of(run, results).usage.resample:
         return None
     path, step = folder / trunk.name, study.config_of(trunk, results).step_before_decay
-    if not path.is_dir() or step not in checkpoint.good_steps(RunDirectory(path).checkpoints):
+    if step is None:
+        return None
+    try:
+        checkpoint.verify(RunDirectory(path).checkpoints, step)
+    except UserError:  # it is not there, or damaged
         return None
     return f"{path}@{step}"
 
 
 def _noted(error: Exception, path: Path) -> str:
     """A line of what went wrong; the trace of what is no user's mistake goes to a file."""
-    line = " ".join(str(error).split())[:300]
+    line = " ".join(str(error).split())
     if isinstance(error, UserError | RunStopped):
         return line
+    line = line[:300]
     trace = "".join(traceback.format_exception(error))
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     try:

@@ -7,6 +7,7 @@ seconds of a device, training memory, tokens. The paper is Schug 2026, arXiv 260
 
 import math
 import statistics
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,9 +25,6 @@ Points = list[tuple[float, float]]
 Looks = Mapping[str, Style]
 
 PERPLEXITY = "validation perplexity"
-REFUSED_CURVE = "dotted, hollow: no minimum\nfitted; best size run"
-REFUSED_BEST = "hollow: no minimum\nfitted; best size run"
-ALL_RUNS = "best of all runs"
 # Points on a fitted curve.
 CURVE_POINTS = 60
 
@@ -82,7 +80,7 @@ def draw_sizes(fit: StudyFit, path: Path, *, layers: Iterable[str] = ()) -> tupl
             log_axis(panel, "x", parameters, counted)
             log_axis(panel, "y", drawn, plain)
             panel.set(title=budget.described, xlabel="parameters", ylabel=PERPLEXITY)
-        _legend(axes, looks, fit.optima, REFUSED_CURVE)
+        legend(axes, looks, has_hollow=_has_refused(fit))
     return files(path)
 
 
@@ -122,8 +120,9 @@ def draw_best(
     * Against the budget: the fitted minimum with its 95 % interval, or hollow the best size that
       was run where the fit was refused; the power law as a line among the budgets measured.
     * Against seconds of each device in `step_times` (steps times the step measured there), and
-      against tokens: all runs at the study's rate as specks, those that nothing cheaper of the same
-      layer equals joined by a line. Seeds are averaged first, so that no lucky one leads.
+      against tokens: the runs at the study's rate that nothing cheaper of the same layer equals,
+      joined by a line, and the others around them as specks. Seeds are averaged first, so that
+      no lucky one leads.
     * Against training memory the same of one budget, the largest of those that most layers ran:
       otherwise the runs that spent most would hide the others.
 
@@ -138,14 +137,18 @@ def draw_best(
     with panels(path, has_optima + len(spendings), share="y") as axes:
         drawn = _draw_optima(axes[0], fit, looks) if has_optima else []
         for panel, spending in zip(axes[has_optima:], spendings, strict=True):
-            for layer, points in spending.points().items():
-                drawn += _draw_frontier(panel, points, looks[layer])
-            log_axis(panel, "x", [cost for _, cost in spending.costs], spending.name)
-            panel.set(title=spending.title, xlabel=spending.label)
+            shown = [
+                point
+                for layer, points in spending.points().items()
+                for point in _draw_frontier(panel, points, looks[layer])
+            ]
+            log_axis(panel, "x", [cost for cost, _ in shown], spending.name)
+            drawn += [perplexity for _, perplexity in shown]
+            panel.set(title=spending.title, xlabel=textwrap.fill(spending.label, 42))
         log_axis(axes[0], "y", drawn, plain)
         for panel in axes[::2]:
             panel.set_ylabel(PERPLEXITY)
-        _legend(axes, looks, fit.optima, REFUSED_BEST)
+        legend(axes, looks, has_hollow=_has_refused(fit))
     return files(path)
 
 
@@ -162,15 +165,16 @@ def _draw_optima(panel: "Axes", fit: StudyFit, looks: Looks) -> list[float]:
         best = optimum.best.loss if optimum.loss is None else optimum.loss
         x, look, perplexity = optimum.budget.amount, looks[optimum.layer], best.exp()
         _errorbar(panel, [x], [perplexity], look, markersize=0)
-        _mark(panel, x, perplexity.value, look, hollow=optimum.loss is None)
+        _mark(panel, x, perplexity.value, look, hollow=optimum.loss is None, size=6)
         drawn.append(perplexity.value)
-    log_axis(panel, "x", [optimum.budget.amount for optimum in fit.optima], plain)
+    amounts = sorted({optimum.budget.amount for optimum in fit.optima})
+    log_axis(panel, "x", amounts, plain, ticks=amounts)
     panel.set(title="best size of each budget", xlabel=_budget_label(fit.optima[0].budget))
     return drawn
 
 
-def _draw_frontier(panel: "Axes", points: Points, look: Style) -> list[float]:
-    """All points of a layer as specks and its best as a line; returns the best perplexities."""
+def _draw_frontier(panel: "Axes", points: Points, look: Style) -> Points:
+    """All points of a layer as specks and its frontier as a line; returns the frontier."""
     best = frontier(points)
     specks = zip(*points, strict=True)
     panel.plot(*specks, ".", color=look.colour, markersize=2, alpha=0.6)
@@ -184,7 +188,7 @@ def _draw_frontier(panel: "Axes", points: Points, look: Style) -> list[float]:
         marker=look.marker,
         markersize=3.5,
     )
-    return list(ys)
+    return best
 
 
 def _spendings(
@@ -201,12 +205,13 @@ def _spendings(
             for mean, row in rows
             if mean.budget == fixed and row is not None and row.memory is not None
         ]
-        found.append(Spending(ALL_RUNS, f"seconds on {times.device}", plain, seconds))
+        label = f"seconds on {times.device}"
+        found.append(Spending("training time, all runs", label, plain, seconds))
         if fixed is not None:
-            label = f"GB of training memory, {times.device}"
-            found.append(Spending(f"at {fixed.described}", label, plain, gigabytes))
+            title, label = f"training memory, {fixed.described}", f"GB on {times.device}"
+            found.append(Spending(title, label, plain, gigabytes))
     tokens = [(mean, mean.tokens) for mean in means]
-    found.append(Spending(ALL_RUNS, "tokens trained on", counted, tokens))
+    found.append(Spending("training tokens, all runs", "tokens", counted, tokens))
     return [spending for spending in found if spending.costs]
 
 
@@ -251,7 +256,7 @@ def _budget_label(budget: Budget) -> str:
             return f"training FLOPs ({budget.convention})"
         case TimeBudget():
             return f"seconds on {budget.device}"
-    return "tokens trained on"
+    return "tokens"
 
 
 def _errorbar(
@@ -261,10 +266,10 @@ def _errorbar(
     look: Style,
     markersize: float,
 ) -> None:
-    """Points with thin bars over their intervals."""
-    values, lows, highs = zip(*estimates, strict=True)
-    below = [value - low for value, low in zip(values, lows, strict=True)]
-    above = [high - value for value, high in zip(values, highs, strict=True)]
+    """Points with thin bars over their intervals, which a point may lie beside."""
+    values = [estimate.value for estimate in estimates]
+    below = [max(0.0, estimate.value - estimate.low) for estimate in estimates]
+    above = [max(0.0, estimate.high - estimate.value) for estimate in estimates]
     panel.errorbar(
         xs,
         values,
@@ -277,19 +282,23 @@ def _errorbar(
     )
 
 
-def _mark(panel: "Axes", x: float, y: float, look: Style, *, hollow: bool = False) -> None:
+def _mark(
+    panel: "Axes", x: float, y: float, look: Style, *, hollow: bool = False, size: float = 7
+) -> None:
     """The best size: large, and hollow where it is no fitted minimum."""
     panel.plot(
         [x],
         [y],
         color=look.colour,
         marker=look.marker,
-        markersize=7,
+        markersize=size,
         markerfacecolor="white" if hollow else look.colour,
+        # A rim tells markers apart that lie on one another.
+        markeredgecolor=look.colour if hollow else "white",
+        markeredgewidth=1 if hollow else 0.5,
         zorder=3,
     )
 
 
-def _legend(axes: Sequence["Axes"], looks: Looks, optima: Iterable[Optimum], note: str) -> None:
-    is_refused = any(optimum.refused is not None for optimum in optima)
-    legend(axes, looks, note if is_refused else None)
+def _has_refused(fit: StudyFit) -> bool:
+    return any(optimum.refused is not None for optimum in fit.optima)

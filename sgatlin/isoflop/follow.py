@@ -70,22 +70,26 @@ def follow(
     waiting, jobs = list(ordered(runs)), list[Job]()
     told: set[str] = set()
     stopping = False
-    with _display() as show:
-        while jobs or (waiting and not stopping):
-            if stop_requested() and not stopping:
-                stopping = True
+    try:
+        with _display() as show:
+            while jobs or (waiting and not stopping):
+                if stop_requested() and not stopping:
+                    stopping = True
+                    for job in jobs:
+                        job.stop()
+                while waiting and not stopping and pool.has_room():
+                    jobs.append(pool.start(waiting.pop(0)))
+                over = [job for job in jobs if job.ended()]
                 for job in jobs:
-                    job.stop()
-            while waiting and not stopping and pool.has_room():
-                jobs.append(pool.start(waiting.pop(0)))
-            over = [job for job in jobs if job.ended()]
-            for job in jobs:
-                yield from _ended(job, job in over, stopping, results, told)
-            jobs = [job for job in jobs if job not in over]
-            rows = [row for job in jobs if (row := running(job, results, folder)) is not None]
-            show(rows, progress())
-            if jobs:
-                time.sleep(SECONDS_BETWEEN)
+                    yield from _ended(job, job in over, stopping, results, told)
+                jobs = [job for job in jobs if job not in over]
+                rows = [row for job in jobs if (row := running(job, results, folder)) is not None]
+                show(rows, progress())
+                if jobs:
+                    time.sleep(SECONDS_BETWEEN)
+    finally:
+        for job in jobs:  # some are left only if an error ends this
+            job.stop()
 
 
 def _ended(
@@ -111,7 +115,7 @@ def _last_words(log: Path, run: Run) -> str:
     own = [line for line in lines if line.startswith(f"{run.name}: failed: ")]
     if own:
         # Its process's own progress, which ends the line, says nothing here.
-        return own[-1].partition(": failed: ")[2].rpartition("  [")[0]
+        return own[-1].partition(": failed: ")[2].rsplit("  [", 1)[0]
     words = [line.strip() for line in lines if line.strip()]
     return f"its process ended{f': {words[-1][:300]}' if words else ''} (more in {log})"
 

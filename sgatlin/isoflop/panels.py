@@ -6,7 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sgatlin.errors import UserError
 from sgatlin.isoflop.budget import short
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Line = str | tuple[int, tuple[int, ...]]
+Line = Literal["-", "--", "-."] | tuple[int, tuple[int, ...]]
 
 # Names in matplotlib. Neighbours differ in lightness, and no two are equally light (CIE L* from 0
 # to 75, at least 4 apart), so that the figure can be printed in grey.
@@ -27,7 +27,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">", "*", "h")
 # Five, which shares no factor with twelve: sixty layers differ. Dots are for what was not fitted.
 LINES: tuple[Line, ...] = ("-", "--", "-.", (0, (9, 2)), (0, (4, 1, 1, 1, 1, 1)))
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10,
@@ -46,6 +46,7 @@ SETTINGS = {
 
 PANEL_INCHES = (3.7, 3.1)
 LEGEND_INCHES = 1.9
+MOST_TICKS = 6
 
 
 class Style(NamedTuple):
@@ -121,17 +122,20 @@ def _save(figure: "Figure", path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another") from None
 
 
-def legend(axes: Sequence["Axes"], looks: Mapping[str, Style], note: str | None) -> None:
-    """Names of all layers beside the panels; `note` tells what hollow markers are."""
+def legend(axes: Sequence["Axes"], looks: Mapping[str, Style], *, has_hollow: bool) -> None:
+    """Names of all layers beside the panels, and what hollow markers are."""
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=layer)
         for layer, look in looks.items()
     ]
-    if note is not None:
-        hollow = {"color": "0.3", "marker": "o", "markerfacecolor": "white"}
-        handles.append(Line2D([], [], linestyle=":", label=note, **hollow))
+    if has_hollow:
+        note = "hollow: best size run,\nno minimum fitted"
+        hollow = Line2D(
+            [], [], color="0.3", linestyle="none", marker="o", markerfacecolor="white", label=note
+        )
+        handles.append(hollow)
     figure = axes[0].get_figure(root=True)
     assert figure is not None
     cell = figure.axes[len(axes)] if has_free_cell(len(axes)) else None
@@ -142,25 +146,31 @@ def legend(axes: Sequence["Axes"], looks: Mapping[str, Style], note: str | None)
 
 
 def log_axis(
-    axes: "Axes", which: Literal["x", "y"], values: Iterable[float], name: Callable[[float], str]
+    axes: "Axes",
+    which: Literal["x", "y"],
+    values: Iterable[float],
+    name: Callable[[float], str],
+    ticks: Sequence[float] = (),
 ) -> None:
-    """A logarithmic axis around the values, with ticks in plain numbers."""
+    """A logarithmic axis around the values, with ticks in plain numbers: those given, if few."""
     values = tuple(values)
     low, high = min(values), max(values)
     margin = max((high / low) ** 0.06, 1.03)
     low, high = low / margin, high * margin
-    ticks = log_ticks(low, high)
+    if not 0 < len(ticks) <= MOST_TICKS:
+        ticks = log_ticks(low, high)
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_ticks(ticks, [name(tick) for tick in ticks])
     axis.set_ticks([], minor=True)
 
 
-def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+def log_ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     """Round numbers within low..high, at most so many.
 
     They are the same of each decade; where that leaves fewer than three, multiples of one number.
     """
+    ticks: list[float] = []
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         ticks = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
@@ -185,4 +195,5 @@ def counted(number: float) -> str:
 
 def plain(number: float) -> str:
     """20, 0.5, 1500, and 3e14 where that is shorter."""
-    return f"{number:.4g}" if 1e-3 <= number < 1e5 else short(float(f"{number:.4g}"))
+    rounded = float(f"{number:.4g}")
+    return f"{rounded:g}" if 1e-3 <= rounded < 1e5 else short(rounded)

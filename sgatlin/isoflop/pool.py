@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.isoflop.records import Run
 
 
+@runtime_checkable
 class Job(Protocol):
     """Some runs being trained by another process."""
 
@@ -28,6 +29,7 @@ class Job(Protocol):
     def stop(self) -> None: ...
 
 
+@runtime_checkable
 class Pool(Protocol):
     """Where jobs are executed."""
 
@@ -43,7 +45,8 @@ class LocalJob:
         self.runs = runs
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
+        # Anew: the last words of an earlier process are not this one's.
+        with log.open("w", encoding="utf-8") as file:
             # A signal to the terminal's group reaches it through `stop` alone, and once.
             self._process = subprocess.Popen(
                 command, stdout=file, stderr=file, env=env, start_new_session=True
@@ -91,7 +94,10 @@ def own_command(spec: str, arguments: Sequence[str]) -> list[str]:
 
 def device_slots(n_workers: int, env: Mapping[str, str]) -> list[dict[str, str]]:
     """What each process's environment needs to have a device, or its share of one."""
-    gpus, chips = visible_gpus(env), tpu_chips()
+    gpus = visible_gpus(env)
+    chips = tpu_chips() if not gpus and _may_use(env, "tpu") else 0
+    if chips and n_workers > chips:
+        raise UserError(f"--workers {n_workers}: there are {chips} TPU chips, and none is shared")
     slots: list[dict[str, str]] = []
     for worker in range(n_workers):
         slot: dict[str, str] = {}
@@ -101,19 +107,17 @@ def device_slots(n_workers: int, env: Mapping[str, str]) -> list[dict[str, str]]
                 slot["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         elif chips:
             slot |= {
-                "TPU_VISIBLE_CHIPS": str(worker % chips),
+                "TPU_VISIBLE_CHIPS": str(worker),
                 "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
                 "TPU_PROCESS_BOUNDS": "1,1,1",
             }
         slots.append(slot)
-    if chips and n_workers > chips:
-        raise UserError(f"--workers {n_workers}: there are {chips} TPU chips, and none is shared")
     return slots
 
 
 def visible_gpus(env: Mapping[str, str]) -> list[str]:
     """Numbers or ids of the GPUs that processes may use; none without NVIDIA's driver."""
-    if env.get("JAX_PLATFORMS", "cuda") not in ("", "cuda", "gpu"):
+    if not _may_use(env, "cuda", "gpu"):
         return []
     if "CUDA_VISIBLE_DEVICES" in env:
         return [name for name in env["CUDA_VISIBLE_DEVICES"].split(",") if name]
@@ -130,6 +134,12 @@ def tpu_chips() -> int:
     """How many chips of a TPU this machine has."""
     accelerators = list(Path("/dev").glob("accel[0-9]*"))
     return len(accelerators) or len(list(Path("/dev/vfio").glob("[0-9]*")))
+
+
+def _may_use(env: Mapping[str, str], *platforms: str) -> bool:
+    """Whether JAX is left to choose, or told to use one of these."""
+    chosen = env.get("JAX_PLATFORMS", "")
+    return not chosen or not {*platforms}.isdisjoint(chosen.split(","))
 
 
 def _gpu_lines(listed: str) -> list[str]:

@@ -168,6 +168,10 @@ class StepTimes:
         return dataclasses.replace(self, rows=tuple(rows))
 
 
+class StepTimeMissing(UserError):
+    """A run at equal time cannot be made: its step has not been measured on that device."""
+
+
 _RECORD = pydantic.TypeAdapter(Record)
 _STEP_TIMES = pydantic.TypeAdapter(StepTimes)
 
@@ -193,6 +197,17 @@ class Results:
         """All, by file name; UserError if one cannot be read."""
         return [self._read(file) for file in sorted(self._files())]
 
+    def make(self) -> None:
+        """Makes the folder if need be; UserError if nothing can be written to it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(probe := self.path / ".writable", "")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.path}: {error.strerror}; choose another --results"
+            ) from None
+
     def write(self, record: Record) -> None:
         """UserError if it cannot be written."""
         self._write(self.file(record.run), _RECORD.dump_json(record).decode())
@@ -209,12 +224,12 @@ class Results:
         self._write(self.path / f"{STEPS_PREFIX}{device}.json", text)
 
     def step_seconds(self, layer: str, scale: float, device: str) -> float:
-        """A measured step's time; UserError where there is none."""
+        """A measured step's time; StepTimeMissing where there is none."""
         for times in self.step_times():
             row = times.row(layer, scale)
             if times.device == device and row is not None:
                 return 1e-3 * row.ms
-        raise UserError(
+        raise StepTimeMissing(
             f"{self.path} has no step time of {layer} at s={scale:g} on {device}: measure it there "
             "with `sgatlin isoflop time`"
         )

@@ -26,13 +26,19 @@ def fits(study: Study, results: Results) -> dict[str, StudyFit]:
 
 
 def known_records(study: Study, results: Results) -> list[Record]:
-    """Of the study's layers; UserError where there is none."""
+    """Of the study's layers; UserError where there is none, or two read different data."""
     records = [r for r in results.records() if r.run.layer in study.layers]
     if not study.main_runs(records):
         raise UserError(
             f"{results.path} has no finished run of {study.name}: run some with `sgatlin isoflop "
             "run`, or name the folder with --results"
         )
+    for record in records:
+        if record.data != records[0].data:
+            raise UserError(
+                f"{results.file(record.run)} is of a run on other data than that of "
+                f"{records[0].run.name}: remove the one that does not belong, and run it again"
+            )
     return records
 
 
@@ -172,11 +178,14 @@ def _costs(study: Study, records: Sequence[Record], all_times: Sequence[StepTime
 
 
 def _memory(records: Sequence[Record], times: StepTimes) -> list[str]:
-    """At the largest FLOP budget: how little perplexity there is for how much memory."""
-    budgets = [r.run.budget for r in records if isinstance(r.run.budget, FlopBudget)]
-    if not budgets:
+    """Least perplexity by memory, at the largest of the FLOP budgets that most layers ran."""
+    layers: dict[Budget, set[str]] = {}
+    for record in records:
+        if isinstance(record.run.budget, FlopBudget):
+            layers.setdefault(record.run.budget, set()).add(record.run.layer)
+    if not layers:
         return []
-    largest = max(budgets, key=lambda budget: budget.amount)
+    largest = max(layers, key=lambda budget: (len(layers[budget]), budget.amount))
     gigabytes: dict[str, list[float]] = {}
     found = []
     for record in records:

@@ -88,6 +88,8 @@ class SlurmPool:
             gpus_per_node=config.gpus,
             cpus_per_task=config.cpus,
             mem_gb=config.memory_gb,
+            # Why a run failed stands on the one, why its job did on the other.
+            stderr_to_stdout=True,
             **{name: value for name, value in options.items() if value is not None},
         )
         self._jobs: list[SlurmJob] = []
@@ -100,7 +102,7 @@ class SlurmPool:
         self._executor.update_parameters(name=f"isoflop-{_name(runs)}")
         command = self._submitit.helpers.CommandFunction([*self._command, "--only", *names])
         submitted = self._executor.submit(command)
-        job = SlurmJob(runs, submitted, Path(submitted.paths.stderr))
+        job = SlurmJob(runs, submitted, Path(submitted.paths.stdout))
         self._jobs.append(job)
         return job
 

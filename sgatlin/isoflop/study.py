@@ -77,14 +77,20 @@ class Study:
             and record.run.layer in (self.layers if self.compared is None else self.compared)
         ]
 
-    def config_of(self, run: Run, results: Results) -> Config:
-        """The config of one run; UserError where it cannot be, or its step time is not known."""
+    def config_of(self, run: Run, results: Results, *, steps: int | None = None) -> Config:
+        """The config of one run, of as many steps as its budget pays for unless they are given.
+
+        Raises:
+          StepTimeMissing: its step has not been measured.
+          UserError: it cannot be, such as a run that is all warm-up.
+        """
         config = self.config(run.layer, run.scale)
 
         def step_seconds(device: str) -> float:
             return results.step_seconds(run.layer, run.scale, device)
 
-        steps = run.budget.steps(config, step_seconds)
+        if steps is None:
+            steps = run.budget.steps(config, step_seconds)
         warmup = config.optimizer.schedule.warmup_steps
         if steps <= warmup:
             raise UserError(
@@ -101,12 +107,11 @@ class Study:
         )
 
     def expand(self, results: Results) -> "Expansion":
-        """The runs of all grids, in order and each once."""
+        """The runs of all grids, in order and each once; UserError if two others share a name."""
         runs: dict[str, Run] = {}
         waiting = 0
         for grid in self.grids:
             for layer in grid.layers:
-                own_rate = self.config(layer, _some_scale(self.grids)).optimizer.learning_rate
                 for budget in grid.budgets:
                     scales = grid.scales
                     if scales == "best":
@@ -115,9 +120,29 @@ class Study:
                             waiting += len(grid.seeds) * len(grid.learning_rates or (0,))
                             continue
                         scales = (best,)
-                    for run in _product(grid, layer, budget, scales, own_rate):
-                        runs.setdefault(run.name, run)
+                    for run in self._product(grid, layer, budget, scales):
+                        if runs.setdefault(run.name, run) != run:
+                            raise UserError(
+                                f"study {self.name}: two different runs would be named {run.name}: "
+                                "budgets of equal seconds on two devices are for two studies"
+                            )
         return Expansion(tuple(runs.values()), waiting)
+
+    def _product(
+        self, grid: Grid, layer: str, budget: Budget, scales: Sequence[float]
+    ) -> Iterator[Run]:
+        for scale in scales:
+            own_rate = self.config(layer, scale).optimizer.learning_rate
+            for rate in grid.learning_rates or (own_rate,):
+                for seed in grid.seeds:
+                    yield Run(
+                        layer=layer,
+                        scale=float(scale),
+                        budget=budget,
+                        seed=seed,
+                        learning_rate=float(rate),
+                        default_rate=rate == own_rate,
+                    )
 
     def _best_scale(
         self, layer: str, budget: Budget, before: Sequence[Run], results: Results
@@ -156,10 +181,20 @@ def load_study(spec: str) -> Study:
         kind=Study,
         noun="study",
     )
-    for layer in study.layers:
-        for scale in _scales(study.grids, layer):
-            check_types(study.config(layer, scale), origin=f"{spec}: {layer} at s={scale:g}")
+    for layer, scale in models(study):
+        _check_config(study, layer, scale, origin=f"{spec}: {layer} at s={scale:g}")
     return study
+
+
+def _check_config(study: Study, layer: str, scale: float, *, origin: str) -> None:
+    try:
+        config = study.config(layer, scale)
+    except Exception as error:  # whatever a user's function raises
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        raise UserError(f"{origin}: {kind}{str(error).partition(chr(10))[0]}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"{origin}: returns {type(config).__name__}, not a Config")
+    check_types(config, origin=origin)
 
 
 def programs(runs: Sequence[Run]) -> dict[tuple[str, float], list[Run]]:
@@ -191,11 +226,11 @@ def trunk_of(run: Run, runs: Sequence[Run]) -> Run | None:
 
 
 def budgets_of(records: Sequence[Record]) -> dict[str, list[Budget]]:
-    """The budgets of records by kind (flops, with each convention apart), smallest first."""
+    """The budgets of records by kind, FLOPs first and each convention apart, smallest first."""
     kinds: dict[str, list[Budget]] = {}
     for budget in sorted({r.run.budget for r in records}, key=lambda budget: budget.amount):
         kinds.setdefault(_kind(budget), []).append(budget)
-    return kinds
+    return dict(sorted(kinds.items(), key=lambda kind: not kind[0].startswith("FLOPs")))
 
 
 def _kind(budget: FlopBudget | TimeBudget | TokenBudget) -> str:
@@ -206,31 +241,9 @@ def _kind(budget: FlopBudget | TimeBudget | TokenBudget) -> str:
     return "tokens"
 
 
-def _product(
-    grid: Grid, layer: str, budget: Budget, scales: Sequence[float], own_rate: float
-) -> Iterator[Run]:
-    for scale in scales:
-        for rate in grid.learning_rates or (own_rate,):
-            for seed in grid.seeds:
-                yield Run(
-                    layer=layer,
-                    scale=float(scale),
-                    budget=budget,
-                    seed=seed,
-                    learning_rate=float(rate),
-                    default_rate=rate == own_rate,
-                )
-
-
 def _scales(grids: Sequence[Grid], layer: str) -> list[float]:
     named = (s for g in grids if layer in g.layers and g.scales != "best" for s in g.scales)
     return sorted({float(scale) for scale in named})
-
-
-def _some_scale(grids: Sequence[Grid]) -> float:
-    scales = grids[0].scales
-    assert scales != "best"
-    return float(scales[0])
 
 
 def results_folder(study: Study, results: Path | None) -> Results:

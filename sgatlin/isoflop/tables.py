@@ -2,13 +2,14 @@
 """What a study came to, as tables: the same rows for a terminal and for Markdown."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sgatlin.isoflop.budget import Budget, short
 from sgatlin.isoflop.estimates import Estimate, Optimum, StudyFit
 from sgatlin.isoflop.figures import frontier, seed_means
 from sgatlin.isoflop.fit import INTERVAL
+from sgatlin.isoflop.panels import plain
 from sgatlin.isoflop.records import Record, StepTimes
 from sgatlin.isoflop.resample import resample, seed_noise
 from sgatlin.isoflop.study import Study
@@ -36,10 +37,9 @@ class Table(NamedTuple):
 
 
 def interval(estimate: Estimate, digits: int = 2) -> str:
-    """3.14 (3.10 to 3.18)."""
-    numbers = (f"{number:.{digits}f}" for number in estimate)
-    value, low, high = numbers
-    return f"{value} ({low} to {high})"
+    """3.14 [3.10, 3.18]."""
+    value, low, high = (f"{number:.{digits}f}" for number in estimate)
+    return f"{value} [{low}, {high}]"
 
 
 def optima(fit: StudyFit, budget: Budget) -> Table:
@@ -64,7 +64,7 @@ def optima(fit: StudyFit, budget: Budget) -> Table:
                 interval(best.loss.exp()),
                 fitted,
                 parameters,
-                "" if gap is None else f"{interval(gap.nats, 3)} to {gap.other}",
+                "" if gap is None else f"{interval(gap.nats, 3)} vs {gap.other}",
                 "" if factor is None else _factor(factor.factor, factor.extrapolated),
             )
         )
@@ -74,10 +74,10 @@ def optima(fit: StudyFit, budget: Budget) -> Table:
         "perplexity of it",
         "least perplexity of the parabola",
         "parameters there",
-        "gap to the best other, nats",
+        "loss less the best other's, nats",
         f"{fit.reference} needs so many times the budget",
     )
-    return Table(heading, rows)
+    return _without_empty_columns(Table(heading, rows))
 
 
 def refusals(fit: StudyFit) -> list[str]:
@@ -141,7 +141,7 @@ def rates(records: Sequence[Record]) -> Table | None:
     for (layer, scale, budget), by_rate in losses.items():
         best = min(by_rate, key=by_rate.__getitem__)
         cells = [f"{math.exp(by_rate[rate]):.2f}" if rate in by_rate else "" for rate in known]
-        edge = ", the edge of the grid" if best in (known[0], known[-1]) else ""
+        edge = ", the edge of the grid" if best in (min(by_rate), max(by_rate)) else ""
         rows.append((layer, f"s={scale:g}, {budget.name}", *cells, f"{short(best)}{edge}"))
     return Table(("layer", "size, budget", *map(short, known), "best rate"), rows)
 
@@ -175,7 +175,7 @@ def switches(study: Study, records: Sequence[Record]) -> Table | None:
     return Table(heading, rows)
 
 
-def reached(records: Sequence[Record], costs: dict[str, Sequence[float]], unit: str) -> Table:
+def reached(records: Sequence[Record], costs: Mapping[str, Sequence[float]], unit: str) -> Table:
     """The least perplexity of each layer within so much of a cost, and who leads.
 
     `costs` are of each layer's runs, in the order of `records`.
@@ -188,9 +188,9 @@ def reached(records: Sequence[Record], costs: dict[str, Sequence[float]], unit: 
         for layer, of_layer in costs.items()
     }
     every = [x for line in points.values() for x, _ in line]
-    # Within the cost of what all layers have something to show for.
+    # From where all layers have something to show.
     low, high = max(line[0][0] for line in points.values()), max(every)
-    limits = [round_up(low * (high / low) ** (i / 3)) for i in range(4)] if high > low else [low]
+    limits = sorted({round_up(low * (high / low) ** (i / 3)) for i in range(4)})
     rows = []
     for layer, line in points.items():
         cells = []
@@ -198,7 +198,7 @@ def reached(records: Sequence[Record], costs: dict[str, Sequence[float]], unit: 
             within = [y for x, y in line if x <= limit]
             cells.append(f"{min(within):.2f}" if within else "")
         rows.append((layer, *cells))
-    return Table(("layer", *(f"{short(limit)} {unit}" for limit in limits)), rows)
+    return Table(("layer", *(f"{plain(limit)} {unit}" for limit in limits)), rows)
 
 
 def step_costs(study: Study, times: StepTimes) -> Table:
@@ -213,6 +213,12 @@ def step_costs(study: Study, times: StepTimes) -> Table:
             cells.append("" if row is None else f"{row.ms:.2f} ms{memory}")
         rows.append((layer, *cells))
     return Table(("layer", *(f"s={scale:g}" for scale in scales)), rows)
+
+
+def _without_empty_columns(table: Table) -> Table:
+    kept = [i for i in range(len(table.heading)) if any(row[i] for row in table.rows)]
+    rows = [[row[i] for i in kept] for row in table.rows]
+    return Table([table.heading[i] for i in kept], rows)
 
 
 def round_up(value: float) -> float:
@@ -238,7 +244,7 @@ def _only_switched(study: Study) -> list[str]:
 
 
 def _best_loss(optimum: Optimum) -> float:
-    return optimum.best.loss.value if optimum.loss is None else optimum.loss.value
+    return optimum.best.loss.value
 
 
 def _factor(factor: Estimate, extrapolated: bool) -> str:

@@ -145,6 +145,15 @@ def test_last_best_and_every_kth_steps_are_kept(tmp_path, config, kept):
     assert checkpoint.best(tmp_path) == (2 if 2 in kept else 8)
 
 
+def test_a_step_to_keep_stays_beside_the_others(tmp_path):
+    config = CheckpointConfig(every_steps=1, keep_last=1, keep_best=1)
+    with Checkpointer(tmp_path, config, keep=3) as checkpointer:
+        for step, loss in enumerate([5.0, 1.0, 4.0, 3.0, 2.0, 6.0], start=1):
+            tree = {"step": jnp.int32(step)}
+            checkpointer.save(step, params=tree, train=tree, data={}, val_loss=loss)
+    assert checkpoint.good_steps(tmp_path) == [2, 3, 6]
+
+
 @pytest.mark.parametrize("name", [manifest.FILENAME, "state/data/data.json"])
 def test_damaged_steps_do_not_crowd_out_good_ones(tmp_path, name):
     """Cut after they were saved, neither the last nor the best count, and none is deleted."""

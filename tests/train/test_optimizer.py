@@ -39,13 +39,9 @@ CONFIG = OptimizerConfig(
 )
 
 
-def schedule_of(config: OptimizerConfig) -> optax.Schedule:
-    return config.schedule.build(config.learning_rate, 100)
-
-
 def take_steps(config: OptimizerConfig, roles, params, gradients) -> tuple[dict, dict]:
     """Parameters and optimizer state after a step with each of `gradients`."""
-    return walk(make_optimizer(config, roles, schedule_of(config)), params, gradients)
+    return walk(make_optimizer(config, roles, config.schedule.build(RATE, 100)), params, gradients)
 
 
 def walk(optimizer: optax.GradientTransformation, params, gradients) -> tuple[dict, Any]:
@@ -147,7 +143,7 @@ def test_a_multiplier_scales_the_updates_of_its_role_alone(toy, role):
     params, gradient = random_like(shapes, 0), random_like(shapes, 1)
 
     def first_update(config: OptimizerConfig) -> dict:
-        optimizer = make_optimizer(config, roles, schedule_of(config))
+        optimizer = make_optimizer(config, roles, config.schedule.build(RATE, 100))
         return optimizer.update(gradient, optimizer.init(params), params)[0]
 
     config = dataclasses.replace(CONFIG, clip_norm=1.0)

@@ -13,6 +13,7 @@ from sgatlin.errors import UserError
 from sgatlin.input.store import TokenStore
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.train import checkpoint
+from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.load import find_checkpoint, load_run
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
 from sgatlin.train.run import RunDirectory
@@ -93,6 +94,21 @@ def test_branch_equals_a_run_with_that_decay_from_the_start(branch, toy_run, tmp
 
 def test_branch_from_a_given_step(branch, toy_run, tmp_path):
     assert start(branch, tmp_path, branch_from=f"{toy_run}@5").state.step == 5
+
+
+def test_branch_from_the_step_before_the_decay_of_a_run_without_other_checkpoints(toy, tmp_path):
+    """A longer run takes over the whole stable phase: its own lasts until step 24."""
+    saving = CheckpointConfig(every_steps=1000, keep_best=0, before_decay=True, at_end=False)
+    short, path = dataclasses.replace(toy, checkpoint=saving), tmp_path / "short"
+    Trainer(short, path, TrainOptions()).train()
+    long = dataclasses.replace(short, train=dataclasses.replace(toy.train, steps=30))
+    begun = start(long, tmp_path / "long", branch_from=str(path))
+    assert (begun.state.step, begun.position.examples) == (16, 16 * toy.data.batch_size)
+    assert begun.told == f"branches off {path} at step 16"
+    whole = Trainer(long, tmp_path / "whole", TrainOptions())
+    with pytest.raises(Stopped):
+        whole.train(lambda: whole.step == 16)
+    assert_same(begun.state, whole.state)
 
 
 def test_branch_may_choose_another_form_and_length_of_decay(branch, toy_run, tmp_path):

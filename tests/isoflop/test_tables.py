@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells of the tables, written by hand from records and estimates whose numbers are round."""
+
+import math
+
+import pytest
+
+from sgatlin.isoflop import tables
+from sgatlin.isoflop.budget import FlopBudget
+from sgatlin.isoflop.estimates import (
+    Estimate,
+    Gap,
+    Multiplier,
+    Optimum,
+    PowerLaw,
+    Size,
+    StudyFit,
+)
+from sgatlin.isoflop.records import Record, StepRow, StepTimes
+from sgatlin.isoflop.study import Grid, Study
+from sgatlin.isoflop.tables import Table
+from tests.isoflop.made import record
+
+SMALL, BUDGET = FlopBudget(flops=3e14), FlopBudget(flops=1e15)
+
+
+def run(layer: str, perplexity: float, *, scale=1.0, budget=BUDGET, **fields) -> Record:
+    return record(layer, scale, budget, math.log(perplexity), parameters=1000, **fields)
+
+
+def nats(value: float, low: float, high: float) -> Estimate:
+    """Of perplexities the loss."""
+    return Estimate(math.log(value), math.log(low), math.log(high))
+
+
+def size(scale: float, *perplexities: float) -> Size:
+    return Size(scale=scale, parameters=round(1e6 * scale), loss=nats(*perplexities), n_seeds=1)
+
+
+def optimum(layer: str, *sizes: Size, budget=BUDGET, share=1.0, loss=None, at=1.25e6) -> Optimum:
+    """Fitted if it has a loss."""
+    return Optimum(
+        layer=layer,
+        budget=budget,
+        sizes=sizes,
+        fitted=tuple(size.scale for size in sizes),
+        refused=None if loss else "it only falls",
+        coefficients=(1.0, 1.0, 1.0) if loss else None,
+        parameters=Estimate(at, 1e6, 2e6) if loss else None,
+        loss=loss,
+        interior_share=share if loss else 0.0,
+    )
+
+
+def fit_of(*optima: Optimum, laws=(), multipliers=(), gaps=()) -> StudyFit:
+    return StudyFit(
+        reference="swiglu",
+        seed_deviation=0.01,
+        n_repeated=1,
+        optima=optima,
+        laws=laws,
+        multipliers=multipliers,
+        gaps=gaps,
+    )
+
+
+def cells(table: Table | None) -> list[list[str]]:
+    """Heading and rows; as many cells in each, in Markdown too."""
+    assert table is not None
+    lines = [list(table.heading), *(list(row) for row in table.rows)]
+    assert {len(line) for line in lines} == {len(table.heading)}
+    markdown = table.markdown()
+    assert len(markdown) == len(lines) + 1
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown]
+    assert split == [lines[0], ["---", *["---:"] * (len(lines[0]) - 1)], *lines[1:]]
+    return lines
+
+
+FITTED = optimum(
+    "sgatlin",
+    size(1.0, 21, 20, 22),
+    size(1.5, 20, 19, 21),
+    loss=nats(19.5, 18.5, 20.5),
+)
+UNSURE = optimum(
+    "swiglu", size(1.0, 25, 24, 26), share=0.5, loss=nats(21.5, 20.5, 22.5), at=9.876e5
+)
+REFUSED = optimum("mlp", size(2.0, 22, 21, 23))
+
+
+def test_a_table_for_a_terminal_and_for_a_page():
+    table = Table(("layer", "loss"), (("mlp", "3"), ("sgatlin", "2.5")))
+    assert table.lines() == ["layer    loss", "mlp         3", "sgatlin   2.5"]
+    assert table.markdown() == [
+        "| layer | loss |",
+        "| --- | ---: |",
+        "| mlp | 3 |",
+        "| sgatlin | 2.5 |",
+    ]
+
+
+def test_optima_best_first():
+    gap = Gap(layer="sgatlin", other="mlp", budget=BUDGET, nats=Estimate(-0.0953, -0.1, -0.09))
+    factor = Multiplier(
+        layer="sgatlin", budget=BUDGET, factor=Estimate(1.5, 1.25, 1.75), extrapolated=True
+    )
+    elsewhere = optimum("peer", size(1.0, 5, 4, 6), budget=SMALL)
+    fit = fit_of(UNSURE, REFUSED, FITTED, elsewhere, multipliers=(factor,), gaps=(gap,))
+    assert cells(tables.optima(fit, BUDGET)) == [
+        [
+            "layer",
+            "best size run",
+            "perplexity of it",
+            "least perplexity of the parabola",
+            "parameters there",
+            "loss less the best other's, nats",
+            "swiglu needs so many times the budget",
+        ],
+        [
+            "sgatlin",
+            "s=1.5",
+            "20.00 [19.00, 21.00]",
+            "19.50 [18.50, 20.50]",
+            "1.25 M",
+            "-0.095 [-0.100, -0.090] vs mlp",
+            "1.50 [1.25, 1.75], extrapolated",
+        ],
+        ["mlp", "s=2", "22.00 [21.00, 23.00]", "none", "", "", ""],
+        [
+            "swiglu",
+            "s=1",
+            "25.00 [24.00, 26.00]",
+            "21.50 [20.50, 22.50], in 50% of draws",
+            "0.99 M",
+            "",
+            "",
+        ],
+    ]
+
+
+def test_empty_columns_are_left_out():
+    assert cells(tables.optima(fit_of(REFUSED), BUDGET)) == [
+        ["layer", "best size run", "perplexity of it", "least perplexity of the parabola"],
+        ["mlp", "s=2", "22.00 [21.00, 23.00]", "none"],
+    ]
+
+
+def test_refusals_and_laws():
+    law = PowerLaw(
+        layer="sgatlin",
+        coefficient=20.0,
+        exponent=Estimate(0.05, 0.04, 0.06),
+        size_exponent=Estimate(0.5, 0.4, 0.6),
+        budgets=(3e14, 1e15, 3e15),
+    )
+    fit = fit_of(FITTED, REFUSED, laws=(law,))
+    assert tables.refusals(fit) == ["mlp at 1e15 FLOPs (paper): it only falls"]
+    assert cells(tables.laws(fit)) == [
+        ["layer", "loss falls with exponent", "best size grows with", "measured"],
+        ["sgatlin", "0.0500 [0.0400, 0.0600]", "0.50 [0.40, 0.60]", "3e14 to 3e15"],
+    ]
+
+
+def test_all_runs_are_means_of_seeds_at_the_studys_rate():
+    runs = [
+        run("swiglu", 20, scale=2.0, epochs=2.5),
+        run("swiglu", 18),
+        run("swiglu", 32, seed=1),  # the mean of the losses: 24
+        run("mlp", 30, scale=1.5),
+        run("swiglu", 5, learning_rate=1.0, default_rate=False),
+        run("mlp", 7, budget=SMALL),
+    ]
+    assert cells(tables.all_runs(runs, BUDGET)) == [
+        ["layer", "s=1", "s=1.5", "s=2"],
+        ["swiglu", "24.00", "", "20.00, 2.5 epochs"],
+        ["mlp", "", "30.00", ""],
+    ]
+
+
+def test_rates_of_what_was_tuned():
+    def tuned(layer, perplexity, rate, **fields):
+        return run(layer, perplexity, learning_rate=rate, default_rate=False, **fields)
+
+    runs = [
+        run("mlp", 30),
+        tuned("mlp", 25, 2e-3),
+        tuned("mlp", 26, 4e-3),
+        run("swiglu", 28, scale=2.0),
+        tuned("swiglu", 22, 2e-3, scale=2.0),
+        run("swiglu", 3, scale=2.0, seed=1),  # another seed
+        run("peer", 9),  # at no other rate
+    ]
+    assert cells(tables.rates(runs)) == [
+        ["layer", "size, budget", "1e-3", "2e-3", "4e-3", "best rate"],
+        ["mlp", "s=1, 1e15", "30.00", "25.00", "26.00", "2e-3"],
+        # 4e-3 was not tried: the edge of its own grid.
+        ["swiglu", "s=2, 1e15", "28.00", "22.00", "", "2e-3, the edge of the grid"],
+    ]
+    assert tables.rates([run("mlp", 30), run("mlp", 29, seed=1)]) is None
+
+
+def study() -> Study:
+    layers = ("sgatlin", "peer-matched", "sgatlin-router")
+    return Study(
+        name="made",
+        title="Made",
+        config=lambda layer, scale: pytest.fail("no config is needed"),
+        grids=(Grid(budgets=(BUDGET,), layers=layers, scales=(1.0,)),),
+        compared=("sgatlin", "peer-matched"),
+        switched={"sgatlin-router": "sgatlin", "peer-matched": "peer"},
+    )
+
+
+def test_switches_against_their_base_at_its_size():
+    runs = [
+        run("sgatlin", 20.0, scale=2.0),
+        run("sgatlin-router", 20.0 * math.exp(0.25), scale=2.0),
+        run("peer-matched", 10.0, scale=2.0),
+        # Where nothing is switched alone nothing is compared; nor are tuned rates.
+        run("peer-matched", 12.0, scale=1.0),
+        run("sgatlin-router", 1.0, scale=3.0, learning_rate=1.0, default_rate=False),
+    ]
+    heading, router, matched = cells(tables.switches(study(), runs))
+    assert heading == [
+        "layer",
+        "size, budget",
+        "perplexity",
+        "switched from",
+        "change of loss, nats",
+    ]
+    # Every document of these records costs in proportion to the loss: draws vary with the mix.
+    assert router[:4] == ["sgatlin-router", "s=2, 1e15", "25.68", "sgatlin"]
+    change, low, high = (float(x.strip("[],")) for x in router[4].split())
+    assert low <= change == 0.25 <= high
+    assert low < high
+    assert matched == ["peer-matched", "s=2, 1e15", "10.00", "peer", "not run"]
+    assert tables.switches(study(), runs[:1]) is None
+    assert tables.switches(study(), runs[2:]) is None
+
+
+def test_reached_within_limits_that_all_layers_have_something_for():
+    runs = [
+        run("mlp", 30.0),
+        run("mlp", 20.0, scale=2.0),
+        run("mlp", 25.0, scale=3.0),
+        run("peer", 40.0),
+        run("peer", 10.0, scale=2.0),
+    ]
+    costs = {"mlp": [1.0, 10.0, 500.0], "peer": [8.0, 1000.0]}
+    # From 8, where peer begins, to 1000 in three equal ratios of 5: 8, 40, 200, 1000.
+    assert cells(tables.reached(runs, costs, "s")) == [
+        ["layer", "8 s", "40 s", "200 s", "1000 s"],
+        ["mlp", "30.00", "20.00", "20.00", "20.00"],
+        ["peer", "40.00", "40.00", "40.00", "10.00"],
+    ]
+    one = [run("mlp", 30.0), run("peer", 20.0)]
+    assert cells(tables.reached(one, {"mlp": [2.5], "peer": [2.5]}, "GB")) == [
+        ["layer", "2.5 GB"],
+        ["mlp", "30.00"],
+        ["peer", "20.00"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(8.0, 8.0), (8.01, 8.1), (123.0, 130.0), (0.0451, 0.046), (99.5, 100.0)]
+)
+def test_limits_are_rounded_up_to_two_digits(value, rounded):
+    assert tables.round_up(value) == pytest.approx(rounded, rel=1e-12)
+
+
+def test_step_costs_of_the_studys_layers():
+    def row(layer, scale, ms, memory):
+        return StepRow(layer=layer, scale=scale, ms=ms, state_bytes=10**9, temporary_bytes=memory)
+
+    rows = (
+        row("sgatlin", 1.0, 5.256, 10**9),
+        row("sgatlin", 1.5, 7.0, None),
+        row("sgatlin-router", 1.5, 8.0, 5 * 10**6),
+        row("dense", 1.5, 1.0, 1),
+    )
+    times = StepTimes(device="cpu", versions={}, rows=rows)
+    assert cells(tables.step_costs(study(), times)) == [
+        ["layer", "s=1", "s=1.5"],
+        ["sgatlin", "5.26 ms, 2.00 GB", "7.00 ms"],
+        ["sgatlin-router", "", "8.00 ms, 1.00 GB"],
+    ]
