@@ -120,7 +120,7 @@ def test_a_disk_that_fills_while_a_save_is_written_stops_the_next_step(toy, whol
 
 
 def test_a_result_for_which_there_is_no_room(toy, whole, tmp_path, monkeypatch):
-    def full(run, result):
+    def full(run, result, documents):
         raise OSError(errno.ENOSPC, "No space left on device", str(run.result_file))
 
     with monkeypatch.context() as context:

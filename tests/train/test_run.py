@@ -4,11 +4,14 @@
 import dataclasses
 import errno
 import json
+from pathlib import Path
 
 import pytest
 
 from sgatlin.config import Config, from_json
 from sgatlin.errors import RunStopped, UserError
+from sgatlin.eval.documents import DocumentLosses
+from sgatlin.input.store import split_stores
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.run import RunDirectory
 
@@ -102,9 +105,12 @@ def test_a_damaged_config_is_named(toy, tmp_path, content, told):
     assert (tmp_path / "config.json").read_bytes() == content
 
 
-def test_result(tmp_path):
+def test_result(toy, tmp_path):
     run = RunDirectory(tmp_path)
-    run.write_result({"steps": 3, "device": "cpu"})
+    _, validation = split_stores(Path(toy.data.source.path))
+    run.write_result({"steps": 3, "device": "cpu"}, DocumentLosses(validation, seq_len=16))
+    nothing = {"nats": [0.0] * validation.n_documents, "tokens": [0] * validation.n_documents}
+    assert json.loads(run.documents_file.read_text()) == nothing
     assert json.loads(run.result_file.read_text()) == {"steps": 3, "device": "cpu"} == run.result()
 
 
