@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from sgatlin.isoflop.budget import Budget, short
 from sgatlin.isoflop.estimates import Estimate, Optimum, StudyFit
 from sgatlin.isoflop.figures import frontier, seed_means
@@ -167,7 +169,7 @@ def switches(study: Study, records: Sequence[Record]) -> Table | None:
         if base is not None:
             loss_PR = resample([record, base], noise, draws=DRAWS, seed=0)
             gap_P = loss_PR[:, 0] - loss_PR[:, 1]
-            low, high = _percentiles(gap_P[1:])
+            low, high = np.percentile(gap_P[1:], INTERVAL).tolist()
             cells = [interval(Estimate(float(gap_P[0]), low, high), 3)]
         size = f"s={record.run.scale:g}, {record.run.budget.name}"
         rows.append((record.run.layer, size, f"{math.exp(record.loss):.2f}", base_name, *cells))
@@ -249,10 +251,3 @@ def _best_loss(optimum: Optimum) -> float:
 
 def _factor(factor: Estimate, extrapolated: bool) -> str:
     return f"{interval(factor)}{', extrapolated' if extrapolated else ''}"
-
-
-def _percentiles(values) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    low, high = np.percentile(values, INTERVAL)
-    return float(low), float(high)
