@@ -150,10 +150,7 @@ def toy() -> Study:
             log=LogConfig(every=20, tensorboard=False),
         )
 
-    layers, switched = (
-        ("mlp", "swiglu", "peer", "sgatlin"),
-        ("sgatlin-router", "peer-router"),
-    )
+    layers, switched = ("swiglu", "peer", "sgatlin"), ("peer-router",)
     small, large = FlopBudget(flops=1e9), FlopBudget(flops=3e9)
     return Study(
         name="toy",
