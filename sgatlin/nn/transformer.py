@@ -127,6 +127,9 @@ class Output(NamedTuple):
     """`router_health` of each layer, if asked for and the layer has gates; else empty."""
     counts: Int[Array, "L tables N"] | None
     """`choice_counts` of each layer, likewise."""
+    streams: Float[Array, "layers B T D"] | None
+    """If asked for: the residual stream that each layer's feed-forward layer reads and adds to, and
+    last of all the stream after the last block: L + 1 of them; fp32."""
 
 
 class Block(nnx.Module):
@@ -145,13 +148,14 @@ class Block(nnx.Module):
         cache: Cache | None,
         edit: GateEdit | None,
         segments_BT: Int[Array, "B T"] | None = None,
-    ) -> tuple[LayerOutput, Cache | None]:
+    ) -> tuple[LayerOutput, Array, Cache | None]:
+        """What the block hands on, the stream between its halves, and the extended cache."""
         normed_BTD = self.attention_norm(x_BTD).astype(dtype)
         mixed_BTD, cache = self.attention(normed_BTD, cache, segments_BT)
         x_BTD += mixed_BTD.astype(x_BTD.dtype)
         gating: dict[str, Any] = {} if edit is None else edit._asdict()
         output = self.feed_forward(self.feed_forward_norm(x_BTD).astype(dtype), **gating)
-        return output._replace(y=x_BTD + output.y.astype(x_BTD.dtype)), cache
+        return output._replace(y=x_BTD + output.y.astype(x_BTD.dtype)), x_BTD, cache
 
 
 class Transformer(nnx.Module):
@@ -175,6 +179,7 @@ class Transformer(nnx.Module):
         return_logits: bool = True,
         return_gates: bool = False,
         return_health: bool = False,
+        return_streams: bool = False,
     ) -> Output:
         """Logits for the token after each position.
 
@@ -195,17 +200,18 @@ class Transformer(nnx.Module):
         def layer(x_BTD: Array, per_layer: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
             params, layer_cache, layer_edit = per_layer
             block = nnx.merge(graph, whole_layer(params, specs["blocks"]))
-            (x_BTD, gates, losses), layer_cache = block(
+            (x_BTD, gates, losses), stream_BTD, layer_cache = block(
                 x_BTD, self.config.compute_dtype, layer_cache, layer_edit, segments_BT
             )
             health, counts = {}, None
             if return_health and gates is not None and isinstance(gated, GatedConfig):
                 counts = all_counts(gates, gated)
                 health = router_health(gates, counts)
-            return x_BTD, (layer_cache, gates if return_gates else None, losses, health, counts)
+            gates, stream = gates if return_gates else None, stream_BTD if return_streams else None
+            return x_BTD, (layer_cache, gates, losses, health, counts, stream)
 
         x_BTD = embed(embedding_VD, tokens_BT)
-        x_BTD, (cache, gates, losses, health, counts) = jax.lax.scan(
+        x_BTD, (cache, gates, losses, health, counts, streams) = jax.lax.scan(
             rematerialised(layer, self.config),
             x_BTD,
             (layers, cache, edit),
@@ -215,7 +221,11 @@ class Transformer(nnx.Module):
         if return_logits:
             dtype = self.config.unembedding_dtype
             logits_BTV = unembed(hidden_BTD, embedding_VD, dtype)
-        return Output(logits_BTV, hidden_BTD, embedding_VD, gates, cache, losses, health, counts)
+        if return_streams:
+            streams = jnp.concatenate([streams, x_BTD[None]])
+        return Output(
+            logits_BTV, hidden_BTD, embedding_VD, gates, cache, losses, health, counts, streams
+        )
 
     def empty_cache(self, batch_size: int, max_length: int) -> Cache:
         """A cache for `batch_size` sequences of up to `max_length` positions."""

@@ -149,7 +149,7 @@ def test_scanning_equals_one_block_after_another():
         x_BTD, indices = model.embedding[...][tokens_BT], []
         for i in range(L):
             block = nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], layers))
-            (x_BTD, gates, _), _ = block(x_BTD, jnp.dtype("float32"), None, None)
+            (x_BTD, gates, _), _, _ = block(x_BTD, jnp.dtype("float32"), None, None)
             indices.append(gates.indices)
         return model.norm(x_BTD) @ model.embedding[...].T, jnp.stack(indices)
 
