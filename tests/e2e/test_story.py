@@ -3,34 +3,16 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sgatlin.train import checkpoint
+from tests.e2e.newcomer import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[2]
 SGATLIN = ["-c", "from sgatlin.cli import main; main()"]
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> tuple[Path, str]:
-    """The folder, and what the run printed."""
-    folder = tmp_path_factory.mktemp("newcomer")
-    return folder, run([str(ROOT / "train.py")], folder)
-
-
-def run(arguments: list[str], folder: Path) -> str:
-    """What a command prints that says nothing on stderr and ends well."""
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=900
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def result(folder: Path) -> dict:
