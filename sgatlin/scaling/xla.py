@@ -34,7 +34,7 @@ def xla_forward_flops(config: TransformerConfig, seq_len: int) -> int:
     x_BTD = _float32(1, seq_len, config.d_model)
 
     def block(params: Any, x_BTD: Array) -> Array:
-        output, _ = nnx.merge(graph, params)(x_BTD, jnp.dtype("float32"), None, None)
+        output, *_ = nnx.merge(graph, params)(x_BTD, jnp.dtype("float32"), None, None)
         return output.y
 
     def unembedding(x_BTD: Array, embedding: Array) -> Array:
