@@ -58,6 +58,7 @@ def test_with_many_tokens_all_of_the_pool_is_read():
     assert 1000 * reads.parameters == pytest.approx(whole)
 
 
+@pytest.mark.slow
 def test_rows(toy):
     model = dataclasses.replace(toy.model, feed_forward=MlpConfig(d_hidden=32))
     configs = {"a": toy, "b": dataclasses.replace(toy, model=model)}

@@ -107,6 +107,7 @@ def test_stories_do_not_depend_on_hash_seed_or_locale(tmp_path):
     assert read_stories(path) == list(itertools.islice(storyworld.stories(0, "train"), 100))
 
 
+@pytest.mark.slow
 def test_no_two_stories_are_alike(corpora):
     texts = corpora["train"] + corpora["validation"]
     assert sum(map(len, texts)) > 20e6

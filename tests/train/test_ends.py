@@ -24,6 +24,7 @@ def whole(toy, tmp_path_factory) -> Trainer:
     return train(toy, tmp_path_factory.mktemp("runs") / "whole")
 
 
+@pytest.mark.slow
 def test_the_step_before_the_decay_stays(toy, whole, tmp_path):
     """The last four of twenty steps decay; it stays though later steps are saved, twice started."""
     saving = CheckpointConfig(every_steps=9, keep_last=1, keep_best=0, before_decay=True)

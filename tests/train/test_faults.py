@@ -38,6 +38,7 @@ def whole(toy, tmp_path_factory) -> Trainer:
     return train(toy, tmp_path_factory.mktemp("runs") / "whole")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_skipped_and_its_steps_trained_again(toy, whole, tmp_path, capsys):
     path = tmp_path / "run"
     train(toy, path, until=10)

@@ -128,6 +128,7 @@ def rows(path):
     return [{name: row[name] for name in row if name != "time"} for row in found]
 
 
+@pytest.mark.slow
 def test_a_run_skips_notes_and_goes_on(toy, tmp_path, capsys):
     config = guarded(toy, SKIP)
     whole = run(config, tmp_path / "whole", 7, 8, 13)
@@ -162,6 +163,7 @@ def test_too_many_in_a_row_end_the_run(toy, tmp_path):
     assert [row["step"] for row in rows(tmp_path / "skipped.jsonl")] == [2, 3, 7, 8, 9]
 
 
+@pytest.mark.slow
 def test_a_spike_stops_a_run_which_may_go_on_otherwise(toy, tmp_path):
     """A limit that every unlucky batch is above."""
     config = guarded(toy, GuardConfig(spike_nats=1e-4))

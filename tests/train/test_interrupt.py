@@ -143,6 +143,7 @@ def test_copies_of_one_signal_are_one_request():
             process.wait(LATER)
 
 
+@pytest.mark.slow
 def test_compilation_is_abandoned():
     with running(COMPILING_BESIDE) as process:
         time.sleep(LATER)
@@ -153,6 +154,7 @@ def test_compilation_is_abandoned():
         assert process.stdout.read() == "stopped by SIGTERM\n"
 
 
+@pytest.mark.slow
 def test_second_signal_exits_even_while_xla_holds_the_main_thread():
     with running(COMPILING_ON_THE_MAIN_THREAD) as process:
         time.sleep(LATER)

@@ -73,6 +73,7 @@ def test_twenty_steps_equal_ten_stopped_and_ten_more(toy, whole, tmp_path, monke
     assert [line["step"] for line in lines if "val_loss" in line] == [8, 16, 20]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(toy, whole, tmp_path):
     path = tmp_path / "run"
     command = [sys.executable, "-c", KILLED_AFTER_TWELVE, to_json(toy), str(path)]
@@ -257,6 +258,7 @@ def test_without_wandb_a_run_that_wants_it_ends_in_one_line(toy, tmp_path, monke
         trainer.train()
 
 
+@pytest.mark.slow
 def test_profile_writes_a_trace_even_if_the_run_ends_first(toy, tmp_path):
     trainer = train(toy, tmp_path, profile="19:30")
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")

@@ -106,6 +106,7 @@ def test_only_the_role_that_asks_has_them_and_they_take_half(narrow):
     assert saved == pytest.approx(4 * 2 * pool.size, abs=16)  # but for a count of steps
 
 
+@pytest.mark.slow
 def test_a_run_trains_as_with_fp32_and_goes_on_to_the_bit(narrow, tmp_path):
     whole = train(narrow, tmp_path / "whole")
     exact = train(wide(narrow), tmp_path / "exact")

@@ -56,6 +56,7 @@ def other_run(config: Config) -> Config:
     )
 
 
+@pytest.mark.slow
 def test_runs_of_another_length_seed_and_rate_share_their_programs(toy, tmp_path):
     def counted(config, mesh):
         compiled.append(config.name)
@@ -135,6 +136,7 @@ def watch_program(config: Config) -> str:
     return jax.jit(make_watch(config)).lower(abstract_state(config)).as_text()
 
 
+@pytest.mark.slow
 def test_resampling_depends_on_seed_and_length(toy):
     resampling = dataclasses.replace(toy, usage=UsageConfig(every=5, dead_after=5, resample=True))
     for config, same in ((toy, True), (resampling, False)):

@@ -100,6 +100,7 @@ def last_line(process: subprocess.Popen) -> str:
     return lines[-1]
 
 
+@pytest.mark.slow
 def test_while_preparing_data(long, tmp_path, env):
     source = dataclasses.replace(
         long.data.source, path=str(tmp_path / "data"), train_megabytes=1000.0
@@ -113,6 +114,7 @@ def test_while_preparing_data(long, tmp_path, env):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_while_compiling(long, tmp_path, env):
     with training(long, tmp_path / "run", env | {"JAX_ENABLE_COMPILATION_CACHE": "0"}) as process:
         wait_for(process, "is already prepared")
@@ -122,6 +124,7 @@ def test_while_compiling(long, tmp_path, env):
         assert last_line(process) == expected
 
 
+@pytest.mark.slow
 def test_while_training_then_going_on_then_twice(long, tmp_path, env):
     path = tmp_path / "run"
     with training(long, path, env) as process:

@@ -42,6 +42,7 @@ def mixture(toy) -> Config:
     return with_source(toy, Mixture(parts=parts, validation=str(path)))
 
 
+@pytest.mark.slow
 def test_a_mixture_trains_and_goes_on_where_it_stopped(mixture, toy, tmp_path, monkeypatch):
     windows = record_windows(monkeypatch)
     whole = train(mixture, tmp_path / "whole")
@@ -98,6 +99,7 @@ def test_a_loss_that_is_not_finite_names_the_windows_of_each_part(mixture, tmp_p
     assert len(re.findall(r"\d+(?=,| of)", named)) == size
 
 
+@pytest.mark.slow
 def test_document_boundaries_train_validate_and_evaluate_alike(toy, tmp_path):
     """One more document in a window is another program: 24 tokens, so that none is shared."""
     config = with_source(toy, toy.data.source, document_boundaries=True, seq_len=24)

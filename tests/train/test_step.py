@@ -112,6 +112,7 @@ def test_accumulation_changes_nothing(config, batch, stepped, parts):
     assert min(jax.tree.leaves(moved)) > 1e-5  # so that 1e-6 is a small difference
 
 
+@pytest.mark.slow
 def test_segments_are_split_with_the_batch(config, batch, stepped):
     """Every token a document of its own: no token sees another, in one part or in four."""
     before, _, metrics = stepped

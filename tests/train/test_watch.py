@@ -83,6 +83,7 @@ def test_a_run_reports_every_so_many_steps_and_at_its_end(toy, tmp_path):
     assert (16 * np.array(found[0]["usage/used"]) + found[0]["usage/dead"] == 16).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_once")
 def test_a_run_that_goes_on_reports_what_one_without_a_break_does(toy, tmp_path):
     config = dataclasses.replace(toy, usage=UsageConfig(every=16, dead_after=6))
@@ -98,6 +99,7 @@ def test_a_run_that_goes_on_reports_what_one_without_a_break_does(toy, tmp_path)
     assert without_time(tmp_path / "broken") == without_time(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_once")
 def test_resampling_is_part_of_what_a_break_does_not_change(toy, tmp_path):
     usage = UsageConfig(every=4, dead_after=3, resample=True, resample_share=0.25)
@@ -180,6 +182,7 @@ def test_the_tables_of_other_layers(toy, layer, table):
         assert (np.asarray(metrics["aux/balance"]) > 0.09).all()
 
 
+@pytest.mark.slow
 def test_what_is_minimised_is_the_loss_and_the_layers_own_terms(toy):
     accumulate = 2
     layer = dataclasses.replace(toy.model.feed_forward, balance_weight=0.5)
