@@ -42,6 +42,7 @@ def two_clusters(n: int = 20) -> SparseRows:
     return SparseRows(indices, values, 8)
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_map_and_clusters_stay_apart():
     rows = two_clusters()
     places = embed(rows, seed=3)

@@ -220,7 +220,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(tmp_path):
+def test_killed_at_eight_random_moments(tmp_path):
     """kill -9 of the parent alone: its workers end by themselves."""
     folder = tmp_path / "corpus"
     for number in range(8):
@@ -239,7 +239,7 @@ def test_killed_at_twenty_random_moments(tmp_path):
     expected = hashes_of(tmp_path / "whole")
     rng = random.Random(0)
     n_killed = n_with_pieces = 0
-    for attempt in range(20):
+    for attempt in range(8):
         out = tmp_path / f"out{attempt}"
         process = start(out)
         time.sleep(rng.uniform(0.2, 0.9) * duration)
@@ -250,5 +250,5 @@ def test_killed_at_twenty_random_moments(tmp_path):
         assert hashes_of(out) == expected
         assert not work_folder(out).exists()
     # Most were killed before their end, some in the middle of their groups.
-    assert n_killed >= 10
-    assert n_with_pieces >= 2
+    assert n_killed >= 4
+    assert n_with_pieces >= 1
