@@ -8,6 +8,17 @@ from collections.abc import Callable, Sequence
 
 from sgatlin.arguments import parse
 from sgatlin.commands.bench import BenchDecode, BenchLayer, BenchStep
+from sgatlin.commands.circuits_attribute import CircuitsAttribute
+from sgatlin.commands.circuits_interventions import CircuitsMine, CircuitsPatch
+from sgatlin.commands.circuits_measures import (
+    CircuitsCka,
+    CircuitsCoactivation,
+    CircuitsProbe,
+    CircuitsRank,
+    CircuitsUsage,
+)
+from sgatlin.commands.circuits_neighbours import CircuitsMap, CircuitsNeighbours
+from sgatlin.commands.circuits_record import CircuitsRecord, CircuitsShow
 from sgatlin.commands.data import ShowData, TrainTokenizer, VerifyData
 from sgatlin.commands.isoflop import (
     IsoflopFit,
@@ -56,6 +67,18 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "isoflop fit": IsoflopFit,
     "isoflop plot": IsoflopPlot,
     "isoflop report": IsoflopReport,
+    "circuits record": CircuitsRecord,
+    "circuits show": CircuitsShow,
+    "circuits neighbours": CircuitsNeighbours,
+    "circuits map": CircuitsMap,
+    "circuits usage": CircuitsUsage,
+    "circuits coactivation": CircuitsCoactivation,
+    "circuits cka": CircuitsCka,
+    "circuits rank": CircuitsRank,
+    "circuits probe": CircuitsProbe,
+    "circuits mine": CircuitsMine,
+    "circuits patch": CircuitsPatch,
+    "circuits attribute": CircuitsAttribute,
     "data verify": VerifyData,
     "data show": ShowData,
     "runs": Runs,
