@@ -71,18 +71,21 @@ def main(arguments: Arguments) -> None:
     page.picture("Recovered effect by layer and position", f"{heat}.png")
 
     page.heading("Ablation")
-    page.command("ablate", run, record, "--class", "colour", "--out", curves, told=True)
+    page.table("ablate", run, record, "--class", "colour", "--out", curves)
     page.picture("Loss with the strongest neurons left out, and with them alone", f"{curves}.png")
 
     page.heading("Usage, co-activation, rank, embeddings")
-    for name, *more in (("usage",), ("coactivation", "--layer", layer)):
-        page.table(name, record, *more)
+    page.table("usage", record)
+    page.table("coactivation", record, "--layer", layer, "--channel", "0", "--top", "10")
     page.table("rank", run, record)
     page.table("cka", run, record)
 
     page.heading("Attribution")
     prompt = "Once upon a time, there was a little"
     page.command("attribute", run, "--prompt", prompt, "--record", record, "--top", "6", told=True)
+
+    page.heading("Steering")
+    page.command("steer", run, "--prompt", prompt, "--scale", "3.1.981=0", told=True)
     page.write()
 
 

@@ -19,6 +19,7 @@ from sgatlin.commands.circuits_measures import (
 )
 from sgatlin.commands.circuits_neighbours import CircuitsMap, CircuitsNeighbours
 from sgatlin.commands.circuits_record import CircuitsRecord, CircuitsShow
+from sgatlin.commands.circuits_steer import CircuitsAblate, CircuitsSteer
 from sgatlin.commands.data import ShowData, TrainTokenizer, VerifyData
 from sgatlin.commands.isoflop import (
     IsoflopFit,
@@ -78,6 +79,8 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "circuits probe": CircuitsProbe,
     "circuits mine": CircuitsMine,
     "circuits patch": CircuitsPatch,
+    "circuits ablate": CircuitsAblate,
+    "circuits steer": CircuitsSteer,
     "circuits attribute": CircuitsAttribute,
     "data verify": VerifyData,
     "data show": ShowData,

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.input.tokenizer import Tokenizer
 from sgatlin.nn.attention import Cache
-from sgatlin.nn.transformer import TransformerConfig, bind, narrowed
+from sgatlin.nn.transformer import GateEdit, TransformerConfig, bind, narrowed
 from sgatlin.ops.embedding import unembed
 
 
@@ -74,17 +74,22 @@ def generate(
     sampling: Sampling,
     n_ids: int | None = None,
     seed: int = 0,
+    edit: GateEdit | None = None,
 ) -> Iterator[Int[np.ndarray, " B"]]:
     """Yields the next token of every sequence, `max_tokens` times.
 
     Only the first `n_ids` ids are drawn: a model may have more than its tokenizer. The draw of
-    token i uses the key of (seed, i), so that the same seed gives the same text.
+    token i uses the key of (seed, i), so that the same seed gives the same text. `edit` is of all
+    passes from the prompt's last token on, and of one position.
     """
     n_sequences, n_prompt = prompt_BP.shape
     cache = bind(config, params).empty_cache(n_sequences, n_prompt + max_tokens)
     params = decoding_params(config, params)
     root = jax.random.key(seed)
-    step = functools.partial(_next_tokens, config=config, sampling=sampling, n_ids=n_ids)
+    if edit is not None and n_prompt > 1:  # what comes before the last token is read as it is
+        cache = _read(params, cache, jnp.asarray(prompt_BP[:, :-1]), config=config)
+        prompt_BP = prompt_BP[:, -1:]
+    step = functools.partial(_next_tokens, edit=edit, config=config, sampling=sampling, n_ids=n_ids)
     tokens_B, cache = step(params, cache, jnp.asarray(prompt_BP), root, 0)
     for index in range(1, max_tokens):
         # The next step is dispatched before this one's tokens are waited for.
@@ -104,17 +109,25 @@ def _next_tokens(
     tokens_BT: Int[Array, "B T"],
     root: Array,
     index: Array,
+    edit: GateEdit | None,
     *,
     config: TransformerConfig,
     sampling: Sampling,
     n_ids: int | None,
 ) -> tuple[Int[Array, " B"], Any]:
     model = bind(config, params)
-    output = model(tokens_BT, cache=cache, return_logits=False)
+    output = model(tokens_BT, cache=cache, edit=edit, return_logits=False)
     # Of a prompt only the last token's logits are wanted.
     logits_BV = unembed(output.hidden[:, -1], model.embedding[...], config.unembedding_dtype)
     key = jax.random.fold_in(root, index)
     return sample_token(logits_BV[:, :n_ids], key, sampling), output.cache
+
+
+@functools.partial(jax.jit, static_argnames="config", donate_argnames="cache")
+def _read(
+    params: Any, cache: Cache, tokens_BT: Int[Array, "B T"], *, config: TransformerConfig
+) -> Any:
+    return bind(config, params)(tokens_BT, cache=cache, return_logits=False).cache
 
 
 def stream_text(
@@ -127,6 +140,7 @@ def stream_text(
     max_tokens: int | None = None,
     sampling: Sampling,
     seed: int = 0,
+    edit: GateEdit | None = None,
 ) -> Iterator[str]:
     """Yields pieces of the text that follows `prompt`, until the model ends it.
 
@@ -148,6 +162,7 @@ def stream_text(
         sampling=sampling,
         n_ids=tokenizer.vocab_size,
         seed=seed,
+        edit=edit,
     )
     for token_1 in tokens:
         token = int(token_1[0])

@@ -69,6 +69,41 @@ def choose_gates(given: Gates | None, own: Gates, replace: Bool[Array, "... C"] 
     return Gates(*(jnp.where(replace[..., None], g, o) for g, o in zip(given, own, strict=True)))
 
 
+class Adjust(NamedTuple):
+    """What becomes of each neuron's score where it is chosen: score * factors + offsets.
+
+    Factors of 0 leave a neuron out; offsets put another score, such as its mean, in the place of
+    its own.
+    """
+
+    factors: Float[Array, "*layers C N"]
+    offsets: Float[Array, "*layers C N"]
+    forced: Int[Array, "*layers C"] | None = None
+    """A neuron of each channel that is chosen in any case, in the place of the one with the weakest
+    score if need be; -1 for none."""
+    forced_scores: Float[Array, "*layers C"] | None = None
+    """Their scores."""
+
+
+def adjusted(gates: Gates, adjust: Adjust | None) -> Gates:
+    """The same choices with their scores adjusted, in their type."""
+    if adjust is None:
+        return gates
+    n_channels, n_neurons = adjust.factors.shape[-2:]
+    indices = jnp.clip(gates.indices, 0, n_neurons - 1)  # as layers do with given ones
+    tables = (adjust.factors, adjust.offsets)
+    factors, offsets = (table[jnp.arange(n_channels)[:, None], indices] for table in tables)
+    scores = gates.scores * factors + offsets
+    if adjust.forced is not None and adjust.forced_scores is not None:
+        is_forced = indices == adjust.forced[:, None]
+        weakest = jnp.abs(gates.scores).argmin(-1, keepdims=True) == jnp.arange(indices.shape[-1])
+        there = jnp.where(is_forced.any(-1, keepdims=True), is_forced, weakest)
+        there &= (adjust.forced >= 0)[:, None]
+        indices = jnp.where(there, adjust.forced[:, None], indices)
+        scores = jnp.where(there, adjust.forced_scores[:, None], scores)
+    return Gates(indices, scores.astype(gates.scores.dtype))
+
+
 def choice_counts(gates: Gates, pool_shape: tuple[int, int]) -> Int[Array, "tables N"]:
     """How often each neuron of each table was chosen; tables are as many as the gates' channels."""
     n_tables, n_neurons = pool_shape

@@ -20,7 +20,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from sgatlin.errors import UserError, require_at_least, require_one_of
-from sgatlin.nn.gates import Gates, LayerOutput, choice_counts, choose_gates
+from sgatlin.nn.gates import Adjust, Gates, LayerOutput, adjusted, choice_counts, choose_gates
 from sgatlin.nn.mlp import swiglu
 from sgatlin.nn.roles import Balance, Bias, Expert, Router
 from sgatlin.ops.dtypes import sum_dtype
@@ -144,9 +144,11 @@ class Moe(nnx.Module):
         *,
         gates: Gates | None = None,
         replace: Bool[Array, "... C"] | None = None,
+        adjust: Adjust | None = None,
     ) -> LayerOutput:
         """Applies the layer; see `moe`."""
-        return moe(nnx.to_pure_dict(nnx.state(self)), x, self.config, gates=gates, replace=replace)
+        params = nnx.to_pure_dict(nnx.state(self))
+        return moe(params, x, self.config, gates=gates, replace=replace, adjust=adjust)
 
 
 def moe(
@@ -156,13 +158,15 @@ def moe(
     *,
     gates: Gates | None = None,
     replace: Bool[Array, "... C"] | None = None,
+    adjust: Adjust | None = None,
 ) -> LayerOutput:
     """The layer's output in x's type, the gates that produced it, and the router's losses.
 
     `params` are a `Moe` module's: {"router": (D, E), "w_in": (E, D, 2F), "b_in": (E, 2F),
     "w_out": (E, F, D), "b_out": (E, D), ...}; experts compute in x's type, the router in fp32 or
     wider. `gates`, of shape (..., 1, K), are used instead of the router's own (patching,
-    steering); with `replace`, only where it is true. Losses are of the router's own choices.
+    steering); with `replace`, only where it is true. Their scores are then adjusted, if asked for.
+    Losses are of the router's own choices.
     Indices outside 0..E-1 are clamped.
     """
     x_TD = x.reshape(-1, x.shape[-1])
@@ -176,6 +180,7 @@ def moe(
         counts_E = choice_counts(own, config.pool_shape)[0]
         losses = router_losses(logits_TE, counts_E, config)
         gates = choose_gates(gates, own, replace)
+    gates = adjusted(gates, adjust)
 
     indices_TK, scores_TK = (part.reshape(len(x_TD), -1) for part in gates)
     indices_TK = jnp.clip(indices_TK, 0, config.n_experts - 1)

@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from sgatlin.errors import require_one_of
-from sgatlin.nn.gates import Gates, LayerOutput, choose_gates
+from sgatlin.nn.gates import Adjust, Gates, LayerOutput, adjusted, choose_gates
 from sgatlin.nn.roles import Pool
 from sgatlin.nn.routing import (
     GateKind,
@@ -153,10 +153,11 @@ class Sgatlin(nnx.Module):
         *,
         gates: Gates | None = None,
         replace: Bool[Array, "... C"] | None = None,
+        adjust: Adjust | None = None,
     ) -> LayerOutput:
         """Applies the layer; see `sgatlin`."""
         params = nnx.to_pure_dict(nnx.state(self))
-        return sgatlin(params, x, self.config, gates=gates, replace=replace)
+        return sgatlin(params, x, self.config, gates=gates, replace=replace, adjust=adjust)
 
 
 def sgatlin(
@@ -166,13 +167,14 @@ def sgatlin(
     *,
     gates: Gates | None = None,
     replace: Bool[Array, "... C"] | None = None,
+    adjust: Adjust | None = None,
 ) -> LayerOutput:
     """The layer's output in x's type, the gates that produced it, and the router's losses.
 
     `params` are a `Sgatlin` module's: {"router": ..., "w_in": (C, N, D), "w_out": (C, N, D)}, or
     (1, N, D) for a shared pool; the layer computes in x's type, and sums in fp32. `gates`, of
     shape (..., C, K), are used instead of the router's own (patching, steering); with `replace`,
-    only where it is true.
+    only where it is true. Their scores are then adjusted, if asked for.
     """
     dtype = x.dtype
     losses: dict[str, Array] = {}
@@ -185,6 +187,7 @@ def sgatlin(
         else:
             own = route(router, x, config)
         gates = choose_gates(gates, own, replace)
+    gates = adjusted(gates, adjust)
     channels = split(config.n_channels)
     w_in, w_out = (params[name].astype(dtype) for name in ("w_in", "w_out"))
     if config.shared_pool:

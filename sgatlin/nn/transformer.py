@@ -22,7 +22,7 @@ from sgatlin.errors import UserError, require_at_least
 from sgatlin.mesh import Sizes
 from sgatlin.nn.attention import Attention, Cache
 from sgatlin.nn.feed_forward import FeedForwardConfig
-from sgatlin.nn.gates import GatedConfig, Gates, LayerOutput, choice_counts
+from sgatlin.nn.gates import Adjust, GatedConfig, Gates, LayerOutput, choice_counts
 from sgatlin.nn.norm import RMSNorm
 from sgatlin.nn.roles import Embedding, Expert, Matrix, Pool
 from sgatlin.nn.routing import router_health
@@ -101,11 +101,14 @@ class TransformerConfig:
 
 
 class GateEdit(NamedTuple):
-    """Gates to use instead of the routers' own, for every layer; where `replace` is true."""
+    """Gates to use instead of the routers' own, for every layer, and what becomes of scores."""
 
-    gates: Gates
+    gates: Gates | None = None
     """indices and scores of shape (L, B, T, C, K)."""
-    replace: Bool[Array, "L B T C"]
+    replace: Bool[Array, "L B T C"] | None = None
+    """Where they are used; B and T may be 1, for all. None is everywhere."""
+    adjust: Adjust | None = None
+    """(L, C, N): of the scores of all choices, replaced or not."""
 
 
 class Output(NamedTuple):
