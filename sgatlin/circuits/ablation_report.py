@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ablation found, as a table, as JSON, and as two curves."""
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from sgatlin.circuits.ablation import Point
 from sgatlin.circuits.clustered import Interval
-from sgatlin.errors import UserError
+from sgatlin.circuits.pictures import check_matplotlib, save
 from sgatlin.tables import aligned
 
 COLUMNS = ("cluster", "others", "cluster, control", "others, control")
@@ -54,8 +53,7 @@ def draw(points: Sequence[Point], path: Path, title: str) -> list[Path]:
 
     UserError without matplotlib, or where a file cannot be written.
     """
-    if not importlib.util.find_spec("matplotlib"):
-        raise UserError("figures need matplotlib: install it with `uv sync --extra circuits`")
+    check_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -84,14 +82,7 @@ def draw(points: Sequence[Point], path: Path, title: str) -> list[Path]:
     figure.axes[0].set_ylabel("nats per token more")
     figure.axes[1].legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
-    files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            figure.savefig(file, dpi=150)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another") from None
-    return files
+    return save(figure, path)
 
 
 def _told(interval: Interval) -> str:

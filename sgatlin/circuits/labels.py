@@ -62,6 +62,12 @@ def read_classes(source: str) -> dict[str, str]:
     return {word.lower(): name for name, words in tree.items() for word in words}
 
 
+def class_of(text: str, classes: Mapping[str, str]) -> str | None:
+    """The class of a token's word: as it is written, or else in lower case."""
+    word = text.strip()
+    return classes.get(word, classes.get(word.lower()))
+
+
 def position_labels(positions: pa.Table, classes: Mapping[str, str]) -> dict[str, PositionLabels]:
     """`token`, `next`, `previous` and `class` of each of a record's positions.
 
@@ -84,8 +90,7 @@ def position_labels(positions: pa.Table, classes: Mapping[str, str]) -> dict[str
     number = {name: i for i, name in enumerate(kinds)}
     of_token = np.full(n_ids, NONE, np.int64)
     for token, text in texts.items():
-        word = text.strip()
-        if (kind := classes.get(word, classes.get(word.lower()))) is not None:
+        if (kind := class_of(text, classes)) is not None:
             of_token[token] = number[kind]
     return {
         "token": PositionLabels(tokens_n, names),

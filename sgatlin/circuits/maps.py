@@ -15,6 +15,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Int64
 
 from sgatlin.circuits.contexts import excerpt
+from sgatlin.circuits.labels import class_of
 from sgatlin.circuits.neighbours import nearest
 from sgatlin.circuits.rows import SparseRows
 from sgatlin.errors import UserError
@@ -26,12 +27,6 @@ NEIGHBOURS = 15
 NO_CLASS = "none"
 
 _EXTRA = "maps need umap-learn and plotly: install them with `uv sync --extra circuits`"
-
-
-def class_of(text: str, classes: Mapping[str, str]) -> str | None:
-    """The class of a token's word: as it is written, or else in lower case."""
-    word = text.strip()
-    return classes.get(word, classes.get(word.lower()))
 
 
 def choose_rows(

@@ -6,7 +6,6 @@ arXiv 2606.07414.
 """
 
 import html
-import importlib.util
 import math
 import warnings
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sgatlin.circuits.neighbour_table import Found, short
-from sgatlin.errors import UserError
+from sgatlin.circuits.pictures import check_matplotlib, save
 from sgatlin.files import write_output
 
 if TYPE_CHECKING:
@@ -112,8 +111,7 @@ def _style(distance: float, longest: float) -> str:
 
 
 def _draw(found: Found, path: Path, title: str) -> list[Path]:
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UserError("figures need matplotlib: install it with `uv sync --extra circuits`")
+    check_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -122,7 +120,6 @@ def _draw(found: Found, path: Path, title: str) -> list[Path]:
     across = max(min(n_tokens, COLUMNS), 4)
     width = across * _CELL_INCHES[0] + 0.5
     height = n_bands * (n_ranks + 2.2) * _CELL_INCHES[1] + 0.9
-    files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         # Tokens may be of any script; what the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
@@ -133,13 +130,7 @@ def _draw(found: Found, path: Path, title: str) -> list[Path]:
         for band, axes in enumerate(bands):
             _draw_band(axes, found, band * COLUMNS, across, longest)
         _draw_scale(bands[-1], longest)
-        for file in files:
-            metadata = {"Software": None} if file.suffix == ".png" else {"Date": None}
-            try:
-                figure.savefig(file, dpi=160, metadata=metadata)
-            except OSError as error:
-                raise UserError(f"cannot write {file}: {error.strerror}: choose another") from None
-    return files
+        return save(figure, path, dpi=160)
 
 
 def _draw_band(axes: "Axes", found: Found, first: int, across: int, longest: float) -> None:

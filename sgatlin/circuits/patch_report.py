@@ -2,7 +2,6 @@
 """What patching found, as a table, as JSON and as a heat map of layers and positions."""
 
 import dataclasses
-import importlib.util
 import json
 import math
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from sgatlin.circuits.clustered import Interval
 from sgatlin.circuits.facts import Nouns
 from sgatlin.circuits.patching import Effect, Pairs
-from sgatlin.errors import UserError
+from sgatlin.circuits.pictures import check_matplotlib, save
 from sgatlin.tables import aligned
 
 COLUMNS = ("mean of ratios", "ratio of means", "rank flip")
@@ -81,8 +80,7 @@ def draw_heat_map(
 
     UserError without matplotlib, or where a file cannot be written.
     """
-    if not importlib.util.find_spec("matplotlib"):
-        raise UserError("heat maps need matplotlib: install it with `uv sync --extra circuits`")
+    check_matplotlib()
     from matplotlib.figure import Figure
 
     n_layers, n_positions = effects_LT.shape
@@ -99,14 +97,7 @@ def draw_heat_map(
     axes.set_yticks(range(n_layers))
     axes.set_ylabel("layer")
     axes.set_title(title)
-    written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for file in written:
-            figure.savefig(file, dpi=150)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another") from None
-    return written
+    return save(figure, path)
 
 
 def _told(interval: Interval) -> str:

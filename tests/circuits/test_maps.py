@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from sgatlin.circuits.labels import class_of
 from sgatlin.circuits.map_figure import OTHERS, _groups, draw_map
 from sgatlin.circuits.maps import (
     _own_first,
     choose_rows,
-    class_of,
     embed,
     frequent_tokens,
     map_table,
