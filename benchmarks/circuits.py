@@ -4,7 +4,7 @@
     sgatlin prepare tinystories --input 'stories/*.jsonl.zst'
     python -m benchmarks.tinystories --epochs 8
     python -m benchmarks.circuits --run runs/tinystories/sgatlin-0 \\
-        --dense runs/tinystories/swiglu-0 --out docs/results/circuits.md
+        --dense runs/tinystories/swiglu-0 --notes docs/results/circuits-notes.md
 """
 
 import dataclasses
@@ -34,6 +34,15 @@ class Arguments:
     """Of the figure and the map."""
     sequence: int = 7
     """The held-out story of the figure."""
+    title: str = "Circuits of a TinyStories model"
+    """Of the page."""
+    commands: tuple[str, ...] = (
+        "sgatlin prepare tinystories --input 'stories/*.jsonl.zst'",
+        "python -m benchmarks.tinystories --epochs 8",
+        "python -m benchmarks.circuits --run runs/tinystories/sgatlin-0 "
+        "--dense runs/tinystories/swiglu-0 --notes docs/results/circuits-notes.md",
+    )
+    """That made the runs and the page, to stand below the title."""
     notes: Path | None = None
     """Markdown to put below the title: what the numbers say."""
     out: Path = Path("docs/results/circuits.md")
@@ -46,9 +55,9 @@ def main(arguments: Arguments) -> None:
     figure, chart, curves = (f"{page.stem}-{name}" for name in ("neighbours", "map", "ablation"))
     facts = arguments.run / "facts.jsonl"
     layer = str(arguments.layer)
-    title = f"# Circuits of {arguments.run}"
+    title = f"# {arguments.title}"
     notes = "" if arguments.notes is None else arguments.notes.read_text(encoding="utf-8").strip()
-    page.add(title, notes)
+    page.add(title, "\n".join(map(_indented, arguments.commands)), notes)
 
     page.heading("Neighbours")
     page.command("record", run, "--tokens", str(arguments.tokens), "--replace", told=True)
@@ -85,7 +94,9 @@ def main(arguments: Arguments) -> None:
     page.command("attribute", run, "--prompt", prompt, "--record", record, "--top", "6", told=True)
 
     page.heading("Steering")
-    page.command("steer", run, "--prompt", prompt, "--scale", "3.1.981=0", told=True)
+    other = ("--circuit", "The princess was very sad. She", "--layers", str(arguments.layer + 1))
+    begin = ("--prompt", "Tom went to the park. He", "--temperature", "0")
+    page.command("steer", run, *begin, *other, "--max-tokens", "40", told=True)
     page.write()
 
 
