@@ -139,7 +139,7 @@ def _list_commands(prefix: str) -> None:
     print(f"usage: sgatlin {prefix or 'COMMAND '}...; sgatlin COMMAND --help tells more\n")
     for name, command in {"train": train, **COMMANDS}.items():
         if name.startswith(prefix):
-            print(f"  {name:20} {command.__doc__}")
+            print(f"  {name:22} {command.__doc__}")
 
 
 def _told(error: Exception, *, code: int) -> int:
