@@ -221,8 +221,7 @@ def nats(
         tokens, targets = documents.tokens_DT[part], documents.targets_DT[part]
         padding = ((0, _BATCH - len(tokens)), (0, 0))  # one shape, compiled once
         arrays = (jnp.asarray(np.pad(array, padding)) for array in (tokens, targets))
-        with jax.default_matmul_precision("highest"):
-            nats_BT = _nats(model.params, *arrays, edit, config=model.config)
+        nats_BT = _nats(model.params, *arrays, edit, config=model.config)
         found.append(np.asarray(nats_BT, np.float64)[: len(tokens)])
     return np.concatenate(found)
 

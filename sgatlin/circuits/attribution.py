@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Integer
 
+from sgatlin.circuits.largest import largest
 from sgatlin.circuits.model import CircuitModel
 from sgatlin.circuits.parts import logit_directions, neuron_weights, take_apart
 from sgatlin.errors import UserError
@@ -179,8 +180,7 @@ def up_to(tokens_T: Int[np.ndarray, " T"], position: int | None) -> Int[np.ndarr
 
 def likeliest(model: CircuitModel, tokens_T: Int[np.ndarray, " T"], n: int) -> list[int]:
     """The n tokens that the model finds likeliest after a text, likeliest first."""
-    with jax.default_matmul_precision("highest"):
-        logits_V = np.asarray(model.trace(tokens_T[None]).logits[0, -1])
+    logits_V = np.asarray(model.trace(tokens_T[None]).logits[0, -1])
     # A model may have rows for ids that its tokenizer does not: they stand for nothing.
     return np.argsort(-logits_V[: model.tokenizer.vocab_size], kind="stable")[:n].tolist()
 
@@ -238,7 +238,7 @@ def raised_tokens(
     w_out_nD = tables[np.asarray(layers, int), own, np.asarray(neurons, int)]
     signs = np.sign(np.asarray(coefficients, np.float32))
     scores_nV = _read_out(model.params, signs[:, None] * w_out_nD)[:, : model.tokenizer.vocab_size]
-    return jax.lax.top_k(scores_nV, min(n, scores_nV.shape[1]))[1].tolist()
+    return largest(scores_nV, min(n, scores_nV.shape[1]))[1].tolist()
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -110,11 +110,12 @@ def trace(
     Usable inside `jax.jit`, which computes only what is used of it.
     """
     model = bind(config, params)
-    output = model(tokens_BT, edit=edit, return_gates=True, return_streams=True)
-    assert output.logits is not None
-    assert output.gates is not None
-    assert output.streams is not None
-    z = neuron_inputs(config, params, output.streams[:-1], output.gates)
+    with jax.default_matmul_precision("highest"):  # else GPUs round what they multiply to 10 bits
+        output = model(tokens_BT, edit=edit, return_gates=True, return_streams=True)
+        assert output.logits is not None
+        assert output.gates is not None
+        assert output.streams is not None
+        z = neuron_inputs(config, params, output.streams[:-1], output.gates)
     return Trace(output.logits, output.gates, output.streams, z)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -104,8 +103,7 @@ def typed(
     tokens_T = model.encode(text)
     if len(tokens_T) < 2:
         raise UserError("the text is empty: give one of a token or more")
-    with jax.default_matmul_precision("highest"):  # as the record's circuits were computed
-        gates = model.trace(tokens_T[None]).gates
+    gates = model.trace(tokens_T[None]).gates
     indices, scores = (np.asarray(array[layer, 0, 1:]) for array in gates)
     tokens = tokens_T[1:].astype(np.int64)
     elsewhere = np.full(len(tokens), _ELSEWHERE, np.int64)

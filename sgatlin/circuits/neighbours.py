@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int32, Int64, Integer
 
+from sgatlin.circuits.largest import largest
 from sgatlin.circuits.rows import SparseRows
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.ops.neurons import gather_sum
@@ -158,11 +159,11 @@ def _with_block(
         allowed_BQ &= of_rows_B[:, None] != of_queries_Q
     similarity_QB = jnp.where(allowed_BQ, similarity_BQ, -jnp.inf).T
     k = best.rows.shape[1]
-    of_block_Qk, places_Qk = jax.lax.top_k(similarity_QB, min(k, similarity_QB.shape[1]))
-    # The earlier rows stand first and top_k keeps the order of equals: ties go by row number.
+    of_block_Qk, places_Qk = largest(similarity_QB, min(k, similarity_QB.shape[1]))
+    # The earlier rows stand first and equals keep their order: ties go by row number.
     similarity_Q2k = jnp.concatenate([best.similarity, of_block_Qk], axis=1)
     rows_Q2k = jnp.concatenate([best.rows, numbers_B[places_Qk]], axis=1)
-    similarity_Qk, places_Qk = jax.lax.top_k(similarity_Q2k, k)
+    similarity_Qk, places_Qk = largest(similarity_Q2k, k)
     rows_Qk = jnp.take_along_axis(rows_Q2k, places_Qk, axis=1)
     return _Best(similarity_Qk, jnp.where(similarity_Qk == -jnp.inf, -1, rows_Qk))
 

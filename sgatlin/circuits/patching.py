@@ -123,14 +123,16 @@ def choose_pairs(
         for j, other in enumerate(nouns)
         if i != j and not set(clean.answers) & set(other.answers)
     ]
-    known = [pair for pair in pairs if not known_only or best[pair.clean, pair.clean] > best[pair]]
+    # In an order that does not depend on which of them are known: where rounding decides about one
+    # pair, the rest of the sample stays.
+    drawn = [pairs[index] for index in np.random.default_rng(seed).permutation(len(pairs))]
+    known = [pair for pair in drawn if not known_only or best[pair.clean, pair.clean] > best[pair]]
     if not known:
         raise UserError(
             f"the model ranks no noun's adjective above another's, of {len(pairs)} pairs: train it "
             "longer, choose other facts, or keep all pairs"
         )
-    order = np.random.default_rng(seed).permutation(len(known))[:most]
-    return Pairs(tuple(known[index] for index in sorted(order)), len(pairs) - len(known))
+    return Pairs(tuple(sorted(known[:most])), len(pairs) - len(known))
 
 
 def patch(
@@ -151,8 +153,7 @@ def patch(
     those of two drawn at random, neither of the pair; those of another context are the clean noun's
     in `elsewhere`, whatever position it has there.
     """
-    rng = np.random.default_rng(seed)
-    others = np.array([_others(rng, len(nouns), pair) for pair in pairs])
+    others = np.array([_others(seed, len(nouns), pair) for pair in pairs])
     found: list[tuple[np.ndarray, ...]] = []
     for start in range(0, len(pairs), BATCH):
         some = pairs[start : start + BATCH]
@@ -218,11 +219,12 @@ def _patch_batch(
     return measured(logits)[0], measured(cf_logits)[0], np.array(diffs), np.array(flips)
 
 
-def _others(rng: np.random.Generator, n: int, pair: Pair) -> np.ndarray:
+def _others(seed: int, n: int, pair: Pair) -> np.ndarray:
+    """Two more nouns for a pair, the same whatever other pairs there are."""
     left = [index for index in range(n) if index not in pair]
     if len(left) < 2:
         raise UserError("the controls with other nouns' gates need four nouns: add facts")
-    return rng.choice(left, size=2, replace=False)
+    return np.random.default_rng([seed, *pair]).choice(left, size=2, replace=False)
 
 
 def _batches(tokens_nT: Int[np.ndarray, "n T"]) -> Iterator[Int[np.ndarray, "B T"]]:

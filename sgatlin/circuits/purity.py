@@ -11,12 +11,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float64, Int64, Integer
 
+from sgatlin.circuits.largest import largest
 from sgatlin.circuits.rows import SparseRows
 from sgatlin.errors import require_at_least
 
@@ -79,8 +79,7 @@ def near_rows(
             for groups in apart:
                 barred_BN |= groups[at, None] == groups
             near_BN = jnp.asarray(np.where(barred_BN, -np.inf, cosine_BN), jnp.float32)
-            # top_k keeps the order of equals.
-            cosine_Bm, order_Bm = map(np.asarray, jax.lax.top_k(near_BN, min(m, n)))
+            cosine_Bm, order_Bm = map(np.asarray, largest(near_BN, min(m, n)))
             of_filter[at, : order_Bm.shape[1]] = np.where(np.isfinite(cosine_Bm), order_Bm, -1)
     return found
 

@@ -18,12 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int, Int32, Int64, Integer
 
+from sgatlin.circuits.largest import largest
 from sgatlin.circuits.model import CircuitModel, circuit_layer, trace
 from sgatlin.circuits.shards import ShardArrays, index_dtype
 from sgatlin.errors import UserError
 from sgatlin.input.evaluation import document_batches
 from sgatlin.input.store import TokenStore
 from sgatlin.nn.transformer import TransformerConfig
+from sgatlin.ops.platform import platform
 
 SHARD_POSITIONS = 1 << 16
 """Positions of a shard, about: it ends with the document that reaches them."""
@@ -31,8 +33,9 @@ SHARD_BYTES = 1 << 28
 """A shard of wide circuits has fewer positions: its arrays are held until it is written."""
 BATCH_NUMBERS = 1 << 24
 """Logits or gates of a batch, whichever is more: batches of large models have fewer documents."""
-# Batches are as long as their longest document, in steps: a program is compiled for each length.
-_LENGTHS = 8
+# Batches are as long as their longest document, in steps. Each length is a program: on a GPU to
+# compile one takes longer than it computes in a minute.
+_LENGTHS = {"cpu": 8}
 # Of a chosen neuron: its number, score and activation.
 _BYTES = 12
 # Documents that are read from the store at a time.
@@ -140,15 +143,14 @@ class Recorder:
                     yield before.shard
 
     def _dispatch(self, batch: _Batch) -> _Outputs:
-        with jax.default_matmul_precision("highest"):  # else GPUs round what they multiply
-            return _step(
-                self._model.params,
-                jnp.asarray(batch.tokens_BT),
-                config=self._model.config,
-                n_ids=self._model.tokenizer.vocab_size,
-                n_predictions=self._n_predictions,
-                activations=self._activations,
-            )
+        return _step(
+            self._model.params,
+            jnp.asarray(batch.tokens_BT),
+            config=self._model.config,
+            n_ids=self._model.tokenizer.vocab_size,
+            n_predictions=self._n_predictions,
+            activations=self._activations,
+        )
 
     def _batches(self, documents: Iterable[Document]) -> Iterator[_Batch]:
         documents = iter(documents)
@@ -179,7 +181,7 @@ class Recorder:
         """Documents, with where in the shard each starts."""
         context = self._model.seq_len
         longest = max(len(document.inputs_T) for document, _ in rows)
-        step = -(-context // _LENGTHS)
+        step = -(-context // _LENGTHS.get(platform(), 1))
         length = min(context, -(-longest // step) * step)
         tokens_BT = np.zeros((self._batch_size, length), np.int32)
         kept, belong = [], []
@@ -235,7 +237,7 @@ def _step(
         return jnp.swapaxes(x_LBTCK.reshape(shape), 1, 2)
 
     logits_SV = seen.logits[..., :n_ids].reshape(-1, n_ids).astype(jnp.float32)
-    top_SM, predictions_SM = jax.lax.top_k(logits_SV, n_predictions)
+    top_SM, predictions_SM = largest(logits_SV, n_predictions)
     total_S1 = jax.nn.logsumexp(logits_SV, axis=-1, keepdims=True)
     return _Outputs(
         indices=by_channel(seen.gates.indices.astype(index_dtype(layer.n_neurons))),

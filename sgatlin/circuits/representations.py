@@ -195,9 +195,6 @@ def _hidden_layers(
     params: Any, tokens_BT: Array, rows_M: Array, times_M: Array, *, config: TransformerConfig
 ) -> Float[Array, "L M F"]:
     """What each dense layer multiplies with its last matrix."""
-    output = bind(config, params)(tokens_BT, return_logits=False, return_streams=True)
-    assert output.streams is not None
-    streams_LMD = output.streams[:-1][:, rows_M, times_M]
     blocks = params["blocks"]
 
     def of_layer(stream_MD: Array, scale_D: Array, own: dict[str, Array]) -> Array:
@@ -208,4 +205,8 @@ def _hidden_layers(
         return swiglu(gate, up)
 
     scales = blocks["feed_forward_norm"]["scale"]
-    return jax.vmap(of_layer)(streams_LMD, scales, blocks["feed_forward"])
+    with jax.default_matmul_precision("highest"):  # as in `trace`
+        output = bind(config, params)(tokens_BT, return_logits=False, return_streams=True)
+        assert output.streams is not None
+        streams_LMD = output.streams[:-1][:, rows_M, times_M]
+        return jax.vmap(of_layer)(streams_LMD, scales, blocks["feed_forward"])

@@ -8,6 +8,7 @@ RESULTS/steps-nvidia-h100.json        times and memory of steps on one device
 import dataclasses
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -201,8 +202,8 @@ class Results:
         """Makes the folder if need be; UserError if nothing can be written to it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(probe := self.path / ".writable", "")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.path):  # of its own name: workers ask at once
+                pass
         except OSError as error:
             raise UserError(
                 f"cannot write to {self.path}: {error.strerror}; choose another --results"
