@@ -21,6 +21,7 @@ from sgatlin.commands.circuits_neighbours import CircuitsMap, CircuitsNeighbours
 from sgatlin.commands.circuits_record import CircuitsRecord, CircuitsShow
 from sgatlin.commands.circuits_steer import CircuitsAblate, CircuitsSteer
 from sgatlin.commands.data import ShowData, TrainTokenizer, VerifyData
+from sgatlin.commands.explore import Explore
 from sgatlin.commands.isoflop import (
     IsoflopFit,
     IsoflopPlot,
@@ -82,6 +83,7 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "circuits ablate": CircuitsAblate,
     "circuits steer": CircuitsSteer,
     "circuits attribute": CircuitsAttribute,
+    "explore": Explore,
     "data verify": VerifyData,
     "data show": ShowData,
     "runs": Runs,

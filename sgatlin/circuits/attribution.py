@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Float32, Int, Integer
 
 from sgatlin.circuits.largest import largest
 from sgatlin.circuits.model import CircuitModel
-from sgatlin.circuits.parts import logit_directions, neuron_weights, take_apart
+from sgatlin.circuits.parts import Parts, logit_directions, neuron_weights, take_apart
 from sgatlin.errors import UserError
 from sgatlin.nn.transformer import TransformerConfig
 
@@ -241,30 +241,45 @@ def raised_tokens(
     return largest(scores_nV, min(n, scores_nV.shape[1]))[1].tolist()
 
 
+def contributions(
+    config: TransformerConfig,
+    params: Any,
+    parts: Parts,
+    position: Int[Array, ""] | int,
+    tokens_n: Int[Array, " n"],
+    others_n: Int[Array, " n"],
+) -> dict[str, Array]:
+    """Fields of an `Attribution` at a position of a pass; others below 0 are none.
+
+    Usable inside `jax.jit`.
+    """
+    directions_nD = logit_directions(params, parts.streams[-1, position], tokens_n, others_n)
+    gates = jax.tree.map(lambda array: array[:, position], parts.gates)
+    w_out_LPD = neuron_weights("w_out", config, params, gates.indices[:, None])[:, 0]
+    coefficients_LCK = parts.coefficients[:, position]
+    neurons_nLP = jnp.einsum("nd,lpd->nlp", directions_nD, w_out_LPD)
+    logits_V = parts.logits[position]
+    others = jnp.where(others_n >= 0, logits_V[others_n], 0)
+    return {
+        "values": logits_V[tokens_n] - others,
+        "probabilities": jax.nn.softmax(logits_V)[tokens_n],
+        "embedding": directions_nD @ parts.embedding[position],
+        "attention": directions_nD @ parts.attention[:, position].T,
+        "neurons": neurons_nLP.reshape(-1, *coefficients_LCK.shape) * coefficients_LCK,
+        "layers": directions_nD @ parts.outputs[:, position].T,
+        "indices": gates.indices,
+        "scores": gates.scores,
+        "z": parts.z[:, position],
+        "coefficients": coefficients_LCK,
+    }
+
+
 @functools.partial(jax.jit, static_argnames="config")
 def _contributions(
     params: Any, tokens_T: Array, tokens_n: Array, others_n: Array, *, config: TransformerConfig
 ) -> dict[str, Array]:
     parts = take_apart(config, params, tokens_T)
-    directions_nD = logit_directions(params, parts.streams[-1, -1], tokens_n, others_n)
-    gates = jax.tree.map(lambda array: array[:, -1:], parts.gates)
-    w_out_LPD = neuron_weights("w_out", config, params, gates.indices)[:, 0]
-    coefficients_LCK = parts.coefficients[:, -1]
-    neurons_nLP = jnp.einsum("nd,lpd->nlp", directions_nD, w_out_LPD)
-    logits_V = parts.logits[-1]
-    others = jnp.where(others_n >= 0, logits_V[others_n], 0)
-    return {
-        "values": logits_V[tokens_n] - others,
-        "probabilities": jax.nn.softmax(logits_V)[tokens_n],
-        "embedding": directions_nD @ parts.embedding[-1],
-        "attention": directions_nD @ parts.attention[:, -1].T,
-        "neurons": neurons_nLP.reshape(-1, *coefficients_LCK.shape) * coefficients_LCK,
-        "layers": directions_nD @ parts.outputs[:, -1].T,
-        "indices": gates.indices[:, 0],
-        "scores": gates.scores[:, 0],
-        "z": parts.z[:, -1],
-        "coefficients": coefficients_LCK,
-    }
+    return contributions(config, params, parts, len(tokens_T) - 1, tokens_n, others_n)
 
 
 @jax.jit

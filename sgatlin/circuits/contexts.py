@@ -4,6 +4,7 @@
 n positions of a record, K neurons chosen of a channel.
 """
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
@@ -78,24 +79,41 @@ def _numbers(column: pa.ChunkedArray, width: int) -> np.ndarray:
     return pc.list_flatten(column).to_numpy().reshape(-1, width)
 
 
-def excerpt(positions: pa.Table, row: int, before: int = 8, after: int = 4) -> str:
-    """The text of a row of a record's positions, its token in [brackets], on one line.
+class Around(NamedTuple):
+    """The text around a position, of its own sequence alone."""
 
-    Up to `before` tokens precede it and `after` follow, all of its own sequence; an ellipsis
-    stands where the sequence goes on. What is white in front of the token stays outside the
-    brackets, and a line's end becomes a sign.
-    """
+    before: str
+    """It begins with an ellipsis where the sequence does earlier."""
+    token: str
+    after: str
+    """And ends with one where the sequence goes on."""
+
+
+def around(positions: pa.Table, row: int, before: int = 8, after: int = 4) -> Around:
+    """The text of a row of a record's positions, and of up to so many tokens before and after."""
     start, stop = max(row - before - 1, 0), min(row + after + 2, len(positions))
-    around = positions.slice(start, stop - start)
-    sequence, position = (around[name].to_numpy() for name in ("sequence", "position"))
+    part = positions.slice(start, stop - start)
+    sequence, position = (part[name].to_numpy() for name in ("sequence", "position"))
     here = row - start
     # What stood next to the token in its sequence has the next number.
     offset = np.arange(len(position)) - here
     own = np.flatnonzero((sequence == sequence[here]) & (position - position[here] == offset))
     low, high = max(own[0], here - before), min(own[-1], here + after)
-    texts = around["text"].to_pylist()
-    token = texts[here].lstrip(" ") or texts[here]
-    space = texts[here][: len(texts[here]) - len(token)]
-    parts = [*texts[low:here], f"{space}[{token}]", *texts[here + 1 : high + 1]]
-    text = "".join(parts).replace("\n", "⏎").strip()
-    return f"{'…' if own[0] < low else ''}{text}{'…' if high < own[-1] else ''}"
+    texts = part["text"].to_pylist()
+    return Around(
+        ("…" if own[0] < low else "") + "".join(texts[low:here]),
+        texts[here],
+        "".join(texts[here + 1 : high + 1]) + ("…" if high < own[-1] else ""),
+    )
+
+
+def excerpt(positions: pa.Table, row: int, before: int = 8, after: int = 4) -> str:
+    """The text `around` a position, its token in [brackets], on one line.
+
+    What is white in front of the token stays outside the brackets, and a line's end becomes a sign.
+    """
+    found = around(positions, row, before, after)
+    token = found.token.lstrip(" ") or found.token
+    space = found.token[: len(found.token) - len(token)]
+    text = f"{found.before}{space}[{token}]{found.after}".replace("\n", "⏎")
+    return re.sub(r"^(…?)\s+|\s+(…?)$", r"\1\2", text)

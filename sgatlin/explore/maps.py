@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maps of layers, drawn one at a time beside everything else: the first takes half a minute."""
+
+import functools
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, Int64
+
+from sgatlin.circuits.maps import choose_rows, embed, map_table, token_classes
+from sgatlin.explore.index import RecordIndex
+
+POINTS = 2000
+# Positions of the map that say where another circuit lies.
+_AROUND = 5
+_SEED = 0
+
+
+class Map:
+    """Some of a record's positions in the plane, by their circuits in a layer."""
+
+    def __init__(self, rows: Int64[np.ndarray, " m"], table: pa.Table):
+        self.rows = rows
+        self.table = table
+        self.places: Float32[np.ndarray, "m 2"] = np.stack(
+            [table["x"].to_numpy(), table["y"].to_numpy()], axis=1
+        )
+
+    def place(self, similarity_m: np.ndarray) -> Float32[np.ndarray, " 2"]:
+        """Of a circuit that is as similar to those on the map as this says: among the nearest."""
+        nearest = np.argsort(-similarity_m, kind="stable")[:_AROUND]
+        weights = np.clip(similarity_m[nearest], 1e-6, None) ** 4  # the very nearest count most
+        return (self.places[nearest] * weights[:, None]).sum(0) / weights.sum()
+
+
+class Maps:
+    """One for each layer, from the moment it is first asked for."""
+
+    def __init__(self, index: RecordIndex, classes: Mapping[str, str], points: int = POINTS):
+        self._index = index
+        self._classes = classes
+        self._points = points
+        self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="map")
+        self._maps: dict[int, Future[Map]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, layer: int) -> Map | None:
+        """The layer's map, or None while it is drawn; UserError if it cannot be."""
+        with self._lock:
+            if layer not in self._maps:
+                self._maps[layer] = self._drawing.submit(self._draw, layer)
+            drawn = self._maps[layer]
+            if drawn.done() and drawn.exception() is not None:
+                del self._maps[layer]  # so that it is tried again
+        return drawn.result() if drawn.done() else None
+
+    def wait(self, layer: int) -> Map:
+        """The layer's map, however long it takes."""
+        while (drawn := self.get(layer)) is None:
+            self._maps[layer].exception()
+        return drawn
+
+    def close(self) -> None:
+        self._drawing.shutdown(wait=False, cancel_futures=True)
+
+    @functools.cached_property
+    def _rows(self) -> Int64[np.ndarray, " m"]:
+        """The same on every layer's map: as evenly of all classes as there are positions."""
+        positions = self._index.positions
+        classes = token_classes(positions, self._classes)
+        rows = choose_rows(classes, self._points, seed=_SEED)
+        if len(rows) == self._points:
+            return rows
+        return choose_rows(positions["token"].to_pylist(), self._points, seed=_SEED)
+
+    def _draw(self, layer: int) -> Map:
+        rows = self._rows
+        places = embed(self._index.circuits(layer)[rows], seed=_SEED)
+        return Map(rows, map_table(self._index.positions, rows, places, self._classes))

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The toy run with a record, opened to be looked at."""
+
+import pytest
+
+from sgatlin.circuits.labels import read_classes
+from sgatlin.circuits.notebook import Circuits
+from sgatlin.explore.explorer import Explorer
+
+
+@pytest.fixture(scope="session")
+def circuits(toy_run, tmp_path_factory) -> Circuits:
+    circuits = Circuits.open(toy_run, tmp_path_factory.mktemp("explore") / "circuits")
+    circuits.make_record(tokens=1500)
+    return circuits
+
+
+@pytest.fixture(scope="session")
+def explorer(circuits) -> Explorer:
+    return Explorer(circuits, read_classes("lexicon"))
