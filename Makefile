@@ -13,7 +13,7 @@ BOOTSTRAP := $(filter .venv-uv/bin/uv,$(UV))
 BOOTSTRAP_PYTHON := $(or $(UV_PYTHON),python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow test-multidevice test-gpu test-jax011 test-jax012 lint format types pins clean
+.PHONY: help train test test-slow test-multidevice test-browser test-gpu test-jax011 test-jax012 lint format types pins clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
@@ -29,6 +29,9 @@ test-slow: $(BOOTSTRAP) ## run the slow tests and those that start several proce
 
 test-multidevice: $(BOOTSTRAP) ## run the tests on eight devices, which a CPU makes itself
 	$(UV) run pytest -m multidevice --dist=loadgroup $(ARGS)
+
+test-browser: $(BOOTSTRAP) ## run the tests of pages in a headless Chromium, where one is installed
+	$(UV) run pytest -m browser $(ARGS)
 
 test-gpu: $(BOOTSTRAP) ## run the tests that need an NVIDIA GPU, on Python 3.12 or later
 	XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_PLATFORMS=cuda $(UV) run --extra cuda pytest -m gpu --dist=load $(ARGS)

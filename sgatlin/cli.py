@@ -19,6 +19,7 @@ from sgatlin.commands.circuits_measures import (
 )
 from sgatlin.commands.circuits_neighbours import CircuitsMap, CircuitsNeighbours
 from sgatlin.commands.circuits_record import CircuitsRecord, CircuitsShow
+from sgatlin.commands.circuits_report import CircuitsReport
 from sgatlin.commands.circuits_steer import CircuitsAblate, CircuitsSteer
 from sgatlin.commands.data import ShowData, TrainTokenizer, VerifyData
 from sgatlin.commands.explore import Explore
@@ -83,6 +84,7 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "circuits ablate": CircuitsAblate,
     "circuits steer": CircuitsSteer,
     "circuits attribute": CircuitsAttribute,
+    "circuits report": CircuitsReport,
     "explore": Explore,
     "data verify": VerifyData,
     "data show": ShowData,

@@ -131,7 +131,7 @@ class Explorer:
         )
         return {
             "rows": [
-                {**self._position(row), "distance": distance}
+                {**self.position(row), "distance": distance}
                 for row, distance in zip(found.rows.tolist(), found.distances.tolist(), strict=True)
             ]
         }
@@ -192,7 +192,7 @@ class Explorer:
             "raises": [self.model.token_text(token) for token in raises],
             "lowers": [self.model.token_text(token) for token in lowers],
             "contexts": [
-                {**self._position(row), "score": score}
+                {**self.position(row), "score": score}
                 for row, score in zip(found.rows.tolist(), found.values.tolist(), strict=True)
             ],
         }
@@ -261,7 +261,8 @@ class Explorer:
         offsets = layer.n_neurons * np.arange(layer.n_channels)[:, None]
         return Chosen(indices - offsets, np.stack([one.values[0] for one in rows]).reshape(shape))
 
-    def _position(self, row: int) -> Answer:
+    def position(self, row: int) -> Answer:
+        """A recorded position, the text around it, and what is predicted there."""
         found = around(self.index.positions, row)
         there = self.index.positions.slice(row, 1).to_pylist()[0]
         predicted = zip(there["predictions"][:_TOLD], there["probabilities"][:_TOLD], strict=True)
@@ -279,17 +280,20 @@ class Explorer:
             for token, share in zip(tokens, shares, strict=True)
         ]
 
+    def evenly_spaced(self, n: int) -> tuple[int, ...]:
+        """At most n of the record's sequences."""
+        sequences = np.unique(self.index.sequences)
+        chosen = np.linspace(0, len(sequences) - 1, min(n, len(sequences))).round().astype(int)
+        return tuple(sequences[np.unique(chosen)].tolist())
+
     @functools.cached_property
     def _stories(self) -> list[Answer]:
-        sequences, first = np.unique(self.index.sequences, return_index=True)
-        chosen = np.linspace(0, len(first) - 1, min(STORIES, len(first))).round().astype(int)
         texts = self.index.positions["text"]
+        chosen = self.evenly_spaced(STORIES)
+        first = np.searchsorted(self.index.sequences, chosen).tolist()
         return [
-            {
-                "sequence": int(sequences[i]),
-                "text": "".join(texts.slice(first[i], 20).to_pylist())[:_OPENING],
-            }
-            for i in np.unique(chosen)
+            {"sequence": sequence, "text": "".join(texts.slice(row, 20).to_pylist())[:_OPENING]}
+            for sequence, row in zip(chosen, first, strict=True)
         ]
 
     @functools.cached_property

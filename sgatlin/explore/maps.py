@@ -25,15 +25,21 @@ class Map:
     def __init__(self, rows: Int64[np.ndarray, " m"], table: pa.Table):
         self.rows = rows
         self.table = table
-        self.places: Float32[np.ndarray, "m 2"] = np.stack(
-            [table["x"].to_numpy(), table["y"].to_numpy()], axis=1
-        )
+        places = np.stack([table["x"].to_numpy(), table["y"].to_numpy()], axis=1)
+        self.places: Float32[np.ndarray, "m 2"] = _drawn_in(places)
 
     def place(self, similarity_m: np.ndarray) -> Float32[np.ndarray, " 2"]:
         """Of a circuit that is as similar to those on the map as this says: among the nearest."""
         nearest = np.argsort(-similarity_m, kind="stable")[:_AROUND]
         weights = np.clip(similarity_m[nearest], 1e-6, None) ** 4  # the very nearest count most
         return (self.places[nearest] * weights[:, None]).sum(0) / weights.sum()
+
+
+def _drawn_in(places: Float32[np.ndarray, "m 2"]) -> Float32[np.ndarray, "m 2"]:
+    """The same with what lies far from all else moved to the edge, or it would be all one sees."""
+    low, high = np.quantile(places, [0.05, 0.95], axis=0)
+    margin = 0.25 * (high - low)
+    return np.clip(places, low - margin, high + margin).astype(np.float32)
 
 
 class Maps:

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from importlib import resources
 from typing import Any
 
 import anyio
@@ -26,6 +25,7 @@ from starlette.routing import Route
 from sgatlin.errors import UserError
 from sgatlin.explore import requests as ask
 from sgatlin.explore.explorer import Answer, Explorer
+from sgatlin.explore.page import static
 
 MOST_BYTES = 1 << 16
 """Of a request."""
@@ -138,17 +138,6 @@ def make_app(explorer: Explorer, access: Access) -> Starlette:
             Exception: lambda request, error: _told(500, "the server failed"),
         },
     )
-
-
-def static(name: str) -> bytes:
-    """A file of the page; UserError where the package was made without it."""
-    file = resources.files("sgatlin.explore") / "static" / name
-    try:
-        return file.read_bytes()
-    except OSError:
-        raise UserError(
-            f"the page's {name} is missing: sgatlin/explore/web/build.sh makes it"
-        ) from None
 
 
 async def _with_headers(
