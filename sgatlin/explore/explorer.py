@@ -5,6 +5,7 @@ Positions count from 0, the beginning of sequence, which is in lists and cannot 
 """
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -205,6 +206,8 @@ class Explorer:
         edit = gate_edit(self.model, none, request.edits, len(tokens), self._gates_of)
         before = self._reader.edited(tokens, at)
         after = self._reader.edited(tokens, at, edit) if request.edits else before
+        if not np.isfinite(after.logits_V).all() or not math.isfinite(after.nats):
+            raise BadRequest("with these changes numbers overflow: choose smaller factors")
         p, q = (_shares(found.logits_V) for found in (before, after))
         likeliest = {int(token) for share in (p, q) for token in np.argsort(-share)[:8]}
         shown = sorted(likeliest, key=lambda token: -max(p[token], q[token]))[:12]

@@ -4,7 +4,7 @@
 import functools
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +49,7 @@ class Maps:
         self._index = index
         self._classes = classes
         self._points = points
-        self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="map")
+        self._drawing = threading.Lock()
         self._maps: dict[int, Future[Map]] = {}
         self._lock = threading.Lock()
 
@@ -57,7 +57,10 @@ class Maps:
         """The layer's map, or None while it is drawn; UserError if it cannot be."""
         with self._lock:
             if layer not in self._maps:
-                self._maps[layer] = self._drawing.submit(self._draw, layer)
+                self._maps[layer] = Future()
+                # No executor: its threads are waited for when the program ends.
+                arguments = (layer, self._maps[layer])
+                threading.Thread(target=self._work, args=arguments, daemon=True).start()
             drawn = self._maps[layer]
             if drawn.done() and drawn.exception() is not None:
                 del self._maps[layer]  # so that it is tried again
@@ -69,9 +72,6 @@ class Maps:
             self._maps[layer].exception()
         return drawn
 
-    def close(self) -> None:
-        self._drawing.shutdown(wait=False, cancel_futures=True)
-
     @functools.cached_property
     def _rows(self) -> Int64[np.ndarray, " m"]:
         """The same on every layer's map: as evenly of all classes as there are positions."""
@@ -81,6 +81,13 @@ class Maps:
         if len(rows) == self._points:
             return rows
         return choose_rows(positions["token"].to_pylist(), self._points, seed=_SEED)
+
+    def _work(self, layer: int, drawn: Future[Map]) -> None:
+        with self._drawing:
+            try:
+                drawn.set_result(self._draw(layer))
+            except BaseException as error:
+                drawn.set_exception(error)
 
     def _draw(self, layer: int) -> Map:
         rows = self._rows

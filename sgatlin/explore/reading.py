@@ -25,7 +25,9 @@ from sgatlin.nn.transformer import GateEdit, TransformerConfig
 LIKELIEST = 5
 """Tokens that are told of each prediction."""
 _SHORTEST = 256
-_KEPT = 8
+# Answers that are kept, and bytes of passes, whose logits are most of them.
+_KEPT = 32
+_KEPT_BYTES = 1 << 28
 
 Tokens = tuple[int, ...]
 """Of a sentence, that of the beginning first."""
@@ -66,11 +68,13 @@ class Reader:
 
     def __init__(self, model: CircuitModel):
         self.model = model
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        pass_bytes = 4 * model.seq_len * model.config.vocab_size
+        self._reads = _Latest(max(2, min(_KEPT, _KEPT_BYTES // pass_bytes)))
+        self._answers = _Latest(_KEPT)
 
     def read(self, tokens: Tokens) -> Read:
         """A pass over a sentence."""
-        return self._once(("read", tokens), lambda: self._read(tokens))
+        return self._reads.get(tokens, lambda: self._read(tokens))
 
     def attribution(self, tokens: Tokens, position: int) -> Attribution:
         """Of the likeliest tokens after a position."""
@@ -94,12 +98,12 @@ class Reader:
             attribution.check()
             return attribution
 
-        return self._once(("attribution", tokens, position), attribute)
+        return self._answers.get(("attribution", tokens, position), attribute)
 
     def edited(self, tokens: Tokens, position: int, edit: GateEdit | None = None) -> Edited:
         """A pass with changed gates, or by the same program with its own."""
         if edit is None:
-            return self._once(
+            return self._answers.get(
                 ("edited", tokens, position),
                 lambda: self.edited(tokens, position, self.no_edit(tokens)),
             )
@@ -146,11 +150,18 @@ class Reader:
         # What comes after a position does not change it.
         return jnp.asarray(np.pad(tokens, (0, self.length(tokens) - len(tokens))), jnp.int32)
 
-    def _once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Of the last ones asked for the answer is kept."""
+
+class _Latest:
+    """The answers that were asked for last."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         if key not in self._kept:
             self._kept[key] = make()
-            if len(self._kept) > 3 * _KEPT:
+            if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]

@@ -45,12 +45,8 @@ def serve(explorer: Explorer, listener: socket.socket, host: str) -> None:
         app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=2
     )
     print(f"\n  {address(host, port)}/?token={token}\n\nCtrl-C ends it", flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # how it is ended
         uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # how it is ended
-    finally:
-        explorer.maps.close()
 
 
 def address(host: str, port: int) -> str:

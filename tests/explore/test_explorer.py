@@ -214,6 +214,13 @@ def test_a_recorded_position_gives_the_gates_that_its_sentence_gives(explorer, c
     assert by_row["kl"] == pytest.approx(by_token["kl"], rel=1e-3)
 
 
+def test_factors_that_overflow_are_told(explorer):
+    neuron = explorer.gates(asked(ask.LayerRequest, layer=0))["channels"][0][0]["neuron"]
+    edit = {"kind": "scale", "layer": 0, "channel": 0, "neuron": neuron, "factor": 1e4}
+    with pytest.raises(BadRequest, match="smaller factors"):
+        changed(explorer, [edit] * 16)
+
+
 def test_of_two_patches_of_one_place_the_later_holds(explorer):
     first = {"kind": "patch", "to": AT, "from": {"of": OF, "position": 1}}
     own = {"kind": "patch", "to": AT, "from": {"of": OF, "position": AT}}
