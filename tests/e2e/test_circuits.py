@@ -11,6 +11,7 @@ from tests.e2e.newcomer import ROOT, run
 
 SGATLIN = ["-c", "from sgatlin.cli import main; main()", "circuits"]
 PAGE = ROOT / "docs/circuits.md"
+EXPLORER = ROOT / "docs/explore.md"
 RUN, RECORD = "runs/story", "runs/story/circuits"
 
 pytestmark = pytest.mark.slow
@@ -33,6 +34,13 @@ def test_the_pages_notebook_runs(folder, monkeypatch, capsys):
         exec(compile(block, str(PAGE), "exec"), names)
     assert "[was]" in capsys.readouterr().out
     assert names["effects"]["control: identity"].ratio_of_means == (0, 0, 0)
+
+
+def test_the_explorers_example_runs(folder, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", EXPLORER.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(compile(block, str(EXPLORER), "exec"), {})
+    assert len(re.findall(r"\d\.\d{3}  .*", capsys.readouterr().out)) == 10
 
 
 def test_patching_the_noun_carries_the_fact_and_controls_do_not(folder):
