@@ -52,6 +52,12 @@ class Explorer:
         self._reader = Reader(circuits.model)
         self._classes = classes
 
+    @property
+    def name(self) -> str:
+        """The run's and its step: without its folder, as pages are passed on."""
+        loaded = self.model.loaded
+        return f"{loaded.run.path.name}@{loaded.step}"
+
     def warm_up(self) -> None:
         """Reads the record and compiles what is asked for most, so that the first answer is as fast
         as the others."""
@@ -66,7 +72,7 @@ class Explorer:
         """What is looked at."""
         layer = self.model.layer
         return {
-            "run": self.model.name,
+            "run": self.name,
             "layers": self.model.n_layers,
             "channels": layer.n_channels,
             "neurons": layer.n_neurons,

@@ -60,7 +60,7 @@ def report_page(
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     page = _PAGE.format(
-        title=html.escape(f"{explorer.model.name}: circuits"),
+        title=html.escape(f"{explorer.name}: circuits"),
         style=static("explorer.css").decode(),
         data=packed,
         # Nothing in a script may look like its end.

@@ -101,6 +101,12 @@ def test_the_page_loads_nothing(page):
     assert "default-src 'none'" in page
 
 
+def test_it_does_not_tell_where_the_run_was(page, data, circuits):
+    folder = str(circuits.model.loaded.run.path.parent)
+    assert folder not in page
+    assert folder not in json.dumps(data)
+
+
 def test_a_story_that_is_not_recorded_is_told(explorer):
     with pytest.raises(UserError, match="no sequence"):
         report_page(explorer, ReportOptions(sequences=(10**8,)))
