@@ -42,7 +42,8 @@ def gate_edit(
     for edit in edits:
         if isinstance(edit, Scale):
             at = _neuron(model, edit)
-            factors[at] *= edit.factor
+            with np.errstate(over="ignore"):  # who asked is told, from what the model makes of it
+                factors[at] *= edit.factor
             continue
         where = _places(model, edit, n_tokens)
         other = gates_of(edit.source)

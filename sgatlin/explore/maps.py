@@ -54,23 +54,32 @@ class Maps:
         self._lock = threading.Lock()
 
     def get(self, layer: int) -> Map | None:
-        """The layer's map, or None while it is drawn; UserError if it cannot be."""
-        with self._lock:
-            if layer not in self._maps:
-                self._maps[layer] = Future()
-                # No executor: its threads are waited for when the program ends.
-                arguments = (layer, self._maps[layer])
-                threading.Thread(target=self._work, args=arguments, daemon=True).start()
-            drawn = self._maps[layer]
-            if drawn.done() and drawn.exception() is not None:
-                del self._maps[layer]  # so that it is tried again
-        return drawn.result() if drawn.done() else None
+        """The layer's map, or None while a thread draws it; UserError if it cannot be."""
+        drawn, is_new = self._begun(layer)
+        if is_new:
+            # No executor: its threads are waited for when the program ends.
+            threading.Thread(target=self._work, args=(layer, drawn), daemon=True).start()
+        return self._told(layer, drawn) if drawn.done() else None
 
     def wait(self, layer: int) -> Map:
-        """The layer's map, however long it takes."""
-        while (drawn := self.get(layer)) is None:
-            self._maps[layer].exception()
-        return drawn
+        """The layer's map, however long it takes; drawn by this thread if by no other."""
+        drawn, is_new = self._begun(layer)
+        if is_new:
+            self._work(layer, drawn)
+        return self._told(layer, drawn)
+
+    def _begun(self, layer: int) -> tuple[Future[Map], bool]:
+        with self._lock:
+            is_new = layer not in self._maps
+            return self._maps.setdefault(layer, Future()), is_new
+
+    def _told(self, layer: int, drawn: Future[Map]) -> Map:
+        try:
+            return drawn.result()
+        except BaseException:
+            with self._lock:
+                self._maps.pop(layer, None)  # so that it is tried again
+            raise
 
     @functools.cached_property
     def _rows(self) -> Int64[np.ndarray, " m"]:

@@ -17,4 +17,9 @@ def circuits(toy_run, tmp_path_factory) -> Circuits:
 
 @pytest.fixture(scope="session")
 def explorer(circuits) -> Explorer:
-    return Explorer(circuits, read_classes("lexicon"))
+    explorer = Explorer(circuits, read_classes("lexicon"))
+    for layer in range(explorer.model.n_layers):
+        # Here, and not in a thread when it is asked for: what UMAP warns of is ignored by filters
+        # that all threads share, and that tests set anew.
+        explorer.maps.wait(layer)
+    return explorer

@@ -17,9 +17,6 @@ from sgatlin.explore import requests as ask
 from sgatlin.explore.errors import BadRequest
 from sgatlin.explore.reading import Reader
 
-# Filters of warnings are not those of a thread, and UMAP warns in one that draws a map.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 TEXT = "The turtle was slow. Then"
 OF = {"text": TEXT}
 AT = 4

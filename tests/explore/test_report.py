@@ -14,9 +14,6 @@ from sgatlin.explore import report
 from sgatlin.explore import requests as ask
 from sgatlin.explore.report import ReportOptions, report_page
 
-# Filters of warnings are not those of a thread, and UMAP warns in one that draws a map.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 TOKENS = 6
 
 

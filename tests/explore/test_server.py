@@ -13,9 +13,6 @@ from sgatlin.explore.serve import address, listening, own_names
 from sgatlin.explore.server import MOST_BYTES, TOKEN_HEADER
 from tests.explore.serving import Served, serving
 
-# Filters of warnings are not those of a thread, and UMAP warns in one that draws a map.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 OF = {"text": "The turtle was slow."}
 
 
