@@ -92,6 +92,10 @@ function Told({ page, neuron }: { page: Page; neuron: Neuron }) {
         <dt>raises</dt><dd><Words words={raises} /></dd>
         <dt>lowers</dt><dd><Words words={lowers} /></dd>
       </dl>
+      <p class="quiet">
+        By its output weights, where its coefficient is positive; where that is negative, the other
+        way round.
+      </p>
       <Contexts
         page={page} name="context" caption="Where its score is highest"
         numberName="score" numberOf={({ score }) => score} contexts={contexts}
