@@ -107,7 +107,9 @@ def distance(a: Any, b: Any) -> float:
 
 def assert_as_on_one_device(config: Config, sizes: Sizes) -> None:
     one, many = taken(config, Sizes()), taken(config, sizes)
-    np.testing.assert_allclose(many.losses, one.losses, rtol=1e-5)
+    np.testing.assert_allclose(many.losses[:3], one.losses[:3], rtol=1e-5)
+    # By then a choice between neurons of nearly one score may have fallen otherwise, by rounding.
+    np.testing.assert_allclose(many.losses, one.losses, rtol=2e-4)
     assert distance(many.gradient, one.gradient) < 1e-4
     assert distance(many.params, one.params) < 1e-4
     for name, value in one.metrics.items():
