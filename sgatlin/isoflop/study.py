@@ -6,7 +6,7 @@ returns a `Study`; the first is the default. `load_study("name:variant")` finds 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +25,9 @@ class Grid:
     budgets: tuple[Budget, ...]
     layers: tuple[str, ...]
     scales: tuple[float, ...] | Literal["best"]
-    """Of the ladder; `best`: of each layer and budget the scale of the lowest loss so far, among
-    the runs of the grids before this one."""
+    """Scales of the ladder. `best` takes, for each layer, budget and rate, the scale of the lowest
+    loss among the runs of earlier grids at that rate. A rate at which earlier grids ran no size
+    takes the best scale at the study's own rate."""
     seeds: tuple[int, ...] = (0,)
     learning_rates: tuple[float, ...] | None = None
     """Peak rates; None for the study's own alone."""
@@ -110,12 +111,12 @@ class Study:
         """The runs of all grids, in order and each once; UserError if two others share a name."""
         runs: dict[str, Run] = {}
         waiting = 0
-        for grid in self.grids:
+        for grid in _by_rate(self.grids):
             for layer in grid.layers:
                 for budget in grid.budgets:
                     scales = grid.scales
                     if scales == "best":
-                        best = self._best_scale(layer, budget, list(runs.values()), results)
+                        best = self._best_scale(grid, layer, budget, runs.values(), results)
                         if best is None:
                             waiting += len(grid.seeds) * len(grid.learning_rates or (0,))
                             continue
@@ -145,14 +146,17 @@ class Study:
                     )
 
     def _best_scale(
-        self, layer: str, budget: Budget, before: Sequence[Run], results: Results
+        self, grid: Grid, layer: str, budget: Budget, before: Iterable[Run], results: Results
     ) -> float | None:
-        """Of the runs before, of seed 0 at the study's rate; None until all are finished."""
-        runs = [
-            run
-            for run in before
-            if (run.layer, run.budget, run.seed, run.default_rate) == (layer, budget, 0, True)
-        ]
+        """The scale of the lowest loss at the grid's one rate; None until all are finished.
+
+        Only runs of seed 0 count. Sizes are compared at one rate: that of the grid, or the
+        study's own if no size was run at it.
+        """
+        sizes = [r for r in before if (r.layer, r.budget, r.seed) == (layer, budget, 0)]
+        rates = grid.learning_rates if isinstance(grid.learning_rates, tuple) else ()
+        runs = [run for run in sizes if run.learning_rate in rates]
+        runs = runs or [run for run in sizes if run.default_rate]
         if not runs:
             raise UserError(
                 f"study {self.name}: no grid before that of the best scales has {layer} at "
@@ -161,6 +165,16 @@ class Study:
         if not all(results.file(run).exists() for run in runs):
             return None
         return min(runs, key=lambda run: results.read(run).loss).scale
+
+
+def _by_rate(grids: Iterable[Grid]) -> Iterator[Grid]:
+    """The grids in order; one of best scales as a grid for each rate, since sizes are of a rate."""
+    for grid in grids:
+        if grid.scales == "best" and isinstance(grid.learning_rates, tuple):
+            for rate in grid.learning_rates:
+                yield dataclasses.replace(grid, learning_rates=(rate,))
+        else:
+            yield grid
 
 
 @dataclasses.dataclass(frozen=True)

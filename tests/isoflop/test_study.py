@@ -166,7 +166,7 @@ def test_the_best_scale_is_that_of_the_lowest_loss(results):
         "a-s2-6400tok-lr2e-3",
         "a-s2-6400tok-lr4e-3",
     ]
-    # Other seeds, rates and budgets have no say.
+    # Other seeds and budgets, and rates of runs that are in no grid, have no say.
     others = [
         run_of("a", 3.0, seed=1),
         run_of("a", 3.0, learning_rate=2e-3, default_rate=False),
@@ -174,6 +174,28 @@ def test_the_best_scale_is_that_of_the_lowest_loss(results):
     ]
     finish(results, dict.fromkeys(others, 0.1))
     assert BEST.expand(results) == found
+
+
+def test_the_best_scale_is_of_each_rate_alone(results):
+    """At 2e-3 the best size is another than at the study's rate; at 4e-3 no size was run."""
+    tuned = {"learning_rate": 2e-3, "default_rate": False}
+    study = study_of(
+        grid((1.0, 2.0)),
+        grid((2.0, 3.0), learning_rates=(2e-3,)),
+        grid("best", seeds=(0, 1), learning_rates=(OWN_RATE, 2e-3, 4e-3)),
+    )
+    finish(results, {run_of("a", s): loss for s, loss in ((1, 1.0), (2, 2.0))})
+    finish(results, {run_of("a", 2.0, **tuned): 1.5})
+    assert study.expand(results).waiting == 2  # the two seeds at 2e-3
+    finish(results, {run_of("a", 3.0, **tuned): 0.5})
+    found = study.expand(results)
+    assert found.waiting == 0
+    assert names(found)[4:] == [
+        "a-s1-6400tok-seed1",
+        "a-s3-6400tok-lr2e-3-seed1",
+        "a-s1-6400tok-lr4e-3",
+        "a-s1-6400tok-lr4e-3-seed1",
+    ]
 
 
 def test_the_best_of_scales_that_no_grid_has_is_refused(results):
