@@ -2,12 +2,16 @@
 """Routers: which K of a channel's N neurons a token uses, and the score of each.
 
 B batch, T time, D model, Q router width, C channels, N neurons per channel, K chosen; H halves of
-a key with M keys each: 2 of sqrt(N) in a product router, else 1 of N. Leading axes ("...") are
-arbitrary; most often (B, T).
+a key with M keys each: 2 of sqrt(N / G) in a product router, else 1 of N / G. Leading axes ("...")
+are arbitrary; most often (B, T).
 
-Product routers score all N neurons by sums of two sub-scores and never form the N sums (Lample
-2019, arXiv 1907.05242); scores and searches are fp32 whatever the compute type, because with bf16
-scores half of all rows have ties.
+G neurons side by side, i * G to i * G + G - 1, form group i and share its score: a router scores
+the N / G groups of a channel and chooses K / G of them. Gates stay per neuron: the G neurons of a
+group lie side by side in them, each with the group's score.
+
+Product routers score all N / G groups by sums of two sub-scores and never form the N / G sums
+(Lample 2019, arXiv 1907.05242); scores and searches are fp32 whatever the compute type, because
+with bf16 scores half of all rows have ties.
 """
 
 import math
@@ -49,6 +53,8 @@ class RouterConfig(Protocol):
     @property
     def top_k(self) -> int: ...
     @property
+    def group(self) -> int: ...
+    @property
     def d_key(self) -> int: ...
     @property
     def router(self) -> RouterKind: ...
@@ -64,9 +70,15 @@ class RouterConfig(Protocol):
 
 def key_shape(config: RouterConfig) -> tuple[int, int]:
     """(H, M): halves of a key, and keys of each half."""
+    n_groups = config.n_neurons // config.group
     if config.router in PRODUCT_ROUTERS:
-        return 2, math.isqrt(config.n_neurons)
-    return 1, config.n_neurons
+        return 2, math.isqrt(n_groups)
+    return 1, n_groups
+
+
+def group_indices(indices: Int[Array, "... K"], group: int) -> Int[Array, "... chosen"]:
+    """The K / G groups of G = `group` neurons that a router chose, from its gates' neurons."""
+    return indices[..., ::group] // group
 
 
 def check_routing(config: RouterConfig) -> None:
@@ -74,22 +86,41 @@ def check_routing(config: RouterConfig) -> None:
     require_one_of(get_args(RouterKind), router=config.router)
     require_one_of(get_args(GateKind), gate=config.gate)
     require_at_least(1, n_channels=config.n_channels, n_neurons=config.n_neurons)
-    require_at_least(1, top_k=config.top_k, d_key=config.d_key)
+    require_at_least(1, top_k=config.top_k, group=config.group, d_key=config.d_key)
     if not 0 <= config.balance_weight < math.inf:
         raise UserError(f"balance_weight={config.balance_weight} must be at least 0 and finite")
-    halves, side = key_shape(config)
-    if side**halves != config.n_neurons:
-        raise UserError(
-            f"n_neurons={config.n_neurons} is not a perfect square, which the router "
-            f"{config.router!r} needs: try {side**2} or {(side + 1) ** 2}"
-        )
-    limit, reason = (
-        (side - 1, "below sqrt(n_neurons)") if halves == 2 else (side, "at most n_neurons")
-    )
+    _check_groups(config)
+    (halves, side), group = key_shape(config), config.group
+    limit, reason = group * side, "at most n_neurons"
+    if halves == 2:
+        root = "sqrt(n_neurons)" if group == 1 else "group * sqrt(n_neurons / group)"
+        limit, reason = group * (side - 1), f"below {root}"
     if config.top_k > limit:
+        grouped = "" if group == 1 else f" and group={group}"
         raise UserError(
-            f"top_k={config.top_k} is too large for n_neurons={config.n_neurons}: "
+            f"top_k={config.top_k} is too large for n_neurons={config.n_neurons}{grouped}: "
             f"it must be {reason}, at most {limit}"
+        )
+
+
+def _check_groups(config: RouterConfig) -> None:
+    """Raises UserError unless neurons and choices are whole groups that the router can search."""
+    group, (halves, side) = config.group, key_shape(config)
+    if side**halves * group != config.n_neurons:
+        fitting = [group * n**halves for n in (side, side + 1) if n]
+        reason = f"is not a multiple of group={group}"
+        if halves == 2:
+            times = "" if group == 1 else f"group={group} times "
+            reason = f"is not {times}a perfect square, which the router {config.router!r} needs"
+        raise UserError(
+            f"n_neurons={config.n_neurons} {reason}: try {' or '.join(map(str, fitting))}"
+        )
+    if config.top_k % group:
+        below = config.top_k // group * group
+        fitting = [n for n in (below, below + group) if n]
+        raise UserError(
+            f"top_k={config.top_k} is not a multiple of group={group}: "
+            f"try {' or '.join(map(str, fitting))}"
         )
 
 
@@ -163,22 +194,30 @@ def _keys(params: Mapping[str, Array], config: RouterConfig) -> Array:
 
 def choose(scores: Float[Array, "... H C M"], config: RouterConfig) -> Gates:
     """The gates of the `top_k` neurons of each channel: fp32, descending."""
+    n_chosen = config.top_k // config.group
     if config.router in PRODUCT_ROUTERS:
         indices, chosen = product_topk(
             scores[..., 0, :, :],
             scores[..., 1, :, :],
-            config.top_k,
+            n_chosen,
             implementation=config.implementation,
         )
     else:
         # The gradient must not go through the search's maxima, which split it among ties.
-        _, indices = topk(jax.lax.stop_gradient(scores[..., 0, :, :]), config.top_k)
+        _, indices = topk(jax.lax.stop_gradient(scores[..., 0, :, :]), n_chosen)
         chosen = jnp.take_along_axis(scores[..., 0, :, :], indices, axis=-1)
     return _gates(indices, chosen, config)
 
 
 def _gates(indices: Array, scores: Array, config: RouterConfig) -> Gates:
-    return Gates(indices, jax.nn.softmax(scores, axis=-1) if config.gate == "softmax" else scores)
+    """Those of each neuron, from the indices and scores of groups, (..., C, K / G)."""
+    group = config.group
+    scores = jax.nn.softmax(scores, axis=-1) if config.gate == "softmax" else scores
+    if group == 1:
+        return Gates(indices, scores)
+    neurons = indices[..., None] * group + jnp.arange(group, dtype=indices.dtype)
+    neurons = neurons.reshape(*indices.shape[:-1], config.top_k)
+    return Gates(neurons, jnp.repeat(scores, group, axis=-1))
 
 
 def route(params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterConfig) -> Gates:
@@ -189,7 +228,7 @@ def route(params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterC
         _queries(params, x, config),
         _keys(params, config),
         config.n_channels // split(config.n_channels).parts,
-        config.top_k,
+        config.top_k // config.group,
         implementation=config.implementation,
     )
     return _gates(indices, scores, config)
@@ -198,25 +237,27 @@ def route(params: Mapping[str, Array], x: Float[Array, "... D"], config: RouterC
 def balance_loss(
     scores: Float[Array, "... H C M"], gates: Gates, config: RouterConfig
 ) -> Float[Array, ""]:
-    """N * sum over n of f[n] * P[n], averaged over channels: 1 when all neurons are used alike.
+    """n * sum over i of f[i] * P[i], averaged over channels: 1 when all groups are used alike.
 
-    f[n] is the share of choices that went to neuron n, which has no gradient, and P[n] the mean
-    over tokens of its softmax probability among all N (Fedus 2021, arXiv 2101.03961, eq. 4-6, with
-    neurons for experts). Scores of a product router add, so its probabilities multiply.
+    n = N / G is the number of groups. f[i] is the share of choices that went to group i, which has
+    no gradient, and P[i] the mean over tokens of its softmax probability among all n (Fedus 2021,
+    arXiv 2101.03961, eq. 4-6, with groups for experts). Scores of a product router add, so its
+    probabilities multiply.
     """
-    channels, n_neurons = split(config.n_channels), config.n_neurons
+    channels, n_groups = split(config.n_channels), config.n_neurons // config.group
     n_channels = config.n_channels // channels.parts  # this device's
     probabilities = jax.nn.softmax(scores, axis=-1).reshape(-1, *scores.shape[-3:])
     if config.router in PRODUCT_ROUTERS:
         first_TCM, second_TCM = probabilities[:, 0], probabilities[:, 1]
         both_CMM = jnp.einsum("tcm,tcn->cmn", first_TCM, second_TCM) / len(first_TCM)
-        mean_CN = both_CMM.reshape(n_channels, n_neurons)
+        mean_Cn = both_CMM.reshape(n_channels, n_groups)
     else:
-        mean_CN = probabilities[:, 0].mean(axis=0)
-    counts_CN = choice_counts(gates, (n_channels, n_neurons))
-    share_CN = token_mean(counts_CN / (len(probabilities) * config.top_k))
-    overlap = channels.leave(jnp.sum(share_CN * token_mean(mean_CN)))
-    return n_neurons * overlap / config.n_channels
+        mean_Cn = probabilities[:, 0].mean(axis=0)
+    chosen = gates._replace(indices=group_indices(gates.indices, config.group))
+    counts_Cn = choice_counts(chosen, (n_channels, n_groups))
+    share_Cn = token_mean(counts_Cn / (len(probabilities) * (config.top_k // config.group)))
+    overlap = channels.leave(jnp.sum(share_Cn * token_mean(mean_Cn)))
+    return n_groups * overlap / config.n_channels
 
 
 def router_flops(config: RouterConfig, d_model: int) -> int:
@@ -225,7 +266,7 @@ def router_flops(config: RouterConfig, d_model: int) -> int:
     queries = halves * c if config.router in QUERY_PER_CHANNEL else 1
     flops = 2 * queries * d_model * q + 2 * halves * c * side * q
     if config.balance_weight and halves == 2:
-        flops += 2 * c * config.n_neurons  # the mean probabilities of all pairs
+        flops += 2 * c * side**2  # the mean probabilities of all pairs
     return flops
 
 
@@ -242,7 +283,8 @@ def router_health(gates: Gates, counts: Int[Array, "tables N"]) -> dict[str, Flo
     `score_rms`: root mean square of the gates' scores. `largest_score`: the largest of them, which
     is a logit unless a softmax or sigmoid made the gates.
     `choice_entropy`: entropy of the neurons chosen in this batch, per table and averaged over
-    tables, divided by log N: 1 when all are chosen equally often.
+    tables, divided by log N: 1 when all are chosen equally often. Neurons that share a score count
+    one by one, so that with groups of G it is at least log G / log N.
     """
     n_neurons = counts.shape[-1]
     p_CN = counts / counts.sum(axis=-1, keepdims=True)

@@ -62,15 +62,22 @@ class SgatlinConfig:
     n_channels: int = 8
     """C: independent routers, each with its own table of neurons."""
     n_neurons: int = 1024
-    """N: neurons per channel; a perfect square for the product routers."""
+    """N: neurons per channel, a multiple of `group`. For the product routers n_neurons / group is a
+    perfect square."""
     top_k: int = 8
-    """K: neurons chosen per channel and token; below sqrt(n_neurons) for the product routers."""
+    """K: neurons chosen per channel and token, a multiple of `group`. For the product routers
+    top_k / group is below sqrt(n_neurons / group)."""
+    group: int = 1
+    """G: neurons that lie side by side are chosen together and share one score. The router scores
+    n_neurons / group groups of a channel and chooses top_k / group of them."""
     d_key: int = 128
     """Q: width of the router's query."""
     router: RouterKind = "product_dense"
     """How neurons are scored; `product_dense` is the paper's."""
     gate: GateKind = "score"
-    """What multiplies a neuron: its score, or the softmax over its channel's K chosen scores."""
+    """What multiplies a neuron: the score of its group, or the softmax of that score over the
+    groups chosen in its channel. The softmax adds up to 1 over groups, so to `group` over
+    neurons."""
     query_norm: bool = False
     """Normalise queries by their root mean square, with a learned scale."""
     activation: Activation = "identity"

@@ -5,6 +5,7 @@ The paper's has width D = 128 s and 2 s layers; half steps work too.
 """
 
 import dataclasses
+import math
 
 from sgatlin.errors import UserError
 from sgatlin.nn.feed_forward import FeedForwardConfig
@@ -36,6 +37,9 @@ class Ladder:
     """D is this times s."""
     depth: float = 2
     """Layers are this times s."""
+    least_depth: int = 1
+    """Fewest layers of a model, whatever its scale: below about four layers a small budget ends
+    before the model copies from its context."""
     n_channels: int = 16
     """C of sgatlin and PEER."""
     side: tuple[float, float] = (16, 12)
@@ -50,8 +54,8 @@ class Ladder:
         return _whole(self.width * scale, scale, "a width")
 
     def n_layers(self, scale: float) -> int:
-        """Layers, or UserError where they are not whole."""
-        return _whole(self.depth * scale, scale, "a number of layers")
+        """Layers, at least `least_depth`, or UserError where they are not whole."""
+        return max(self.least_depth, _whole(self.depth * scale, scale, "a number of layers"))
 
     def n_neurons(self, scale: float) -> int:
         """N of a channel, or UserError where its root is not whole."""
@@ -99,12 +103,19 @@ def mixtures(d_model: int) -> dict[str, FeedForwardConfig]:
 def neuron_layers(
     n_channels: int, n_neurons: int, *, top_k: int = 8, d_key: int = 128
 ) -> dict[str, FeedForwardConfig]:
-    """sgatlin and PEER with as many channels; PEER's one pool has 4 N neurons, as in the paper."""
+    """sgatlin and PEER with as many channels; PEER's one pool has 4 N neurons, as in the paper.
+
+    `sgatlin-g4`, whose neurons share scores in groups of four, is left out where N or K cannot be
+    divided into such groups.
+    """
     peer = PeerConfig(n_channels=n_channels, n_neurons=4 * n_neurons, top_k=top_k, d_key=d_key)
     sgatlin = SgatlinConfig(n_channels=n_channels, n_neurons=n_neurons, top_k=top_k, d_key=d_key)
+    has_groups = top_k % 4 == 0 and math.isqrt(n_neurons) % 2 == 0  # N / 4 is a square too
+    grouped = {"sgatlin-g4": dataclasses.replace(sgatlin, group=4)} if has_groups else {}
     return {
         "sgatlin": sgatlin,
         "sgatlin-balanced": dataclasses.replace(sgatlin, balance_weight=POOL_BALANCE_WEIGHT),
+        **grouped,
         "peer": peer,
         "peer-matched": dataclasses.replace(peer, init="matched"),
     }

@@ -9,6 +9,7 @@ from sgatlin.scaling.ladder import PAPER, layers
 EQUATIONS = {
     "sgatlin": "sum over c, k of s · ⟨w_in, x⟩ · w_out; s raw product-key scores",
     "sgatlin-balanced": "the same, with a balance loss in training",
+    "sgatlin-g4": "the same as sgatlin; each run of four neurons shares one score",
     "peer": "sum over c, k of softmax(s) · gelu⟨w_in, x⟩ · w_out; one table",
     "moe": "sum over k of softmax(s) · swiglu expert(x), top 2 of 16",
     "moe-paper": "the same, with a softmax over all 16 before the choice",

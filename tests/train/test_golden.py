@@ -19,7 +19,7 @@ from sgatlin.config import Config, load_config, load_variants, shipped_configs
 from sgatlin.train.step import StepInputs, init_state, make_train_step
 from tests.toy import QUICK_TO_COMPILE
 
-# Sizes of a layer, whichever it has.
+# Sizes of a layer, whichever it has. Neurons count in groups, where the layer has groups.
 SMALL = {
     "d_hidden": 24,
     "n_channels": 2,
@@ -54,6 +54,9 @@ def scaled_down(config: Config) -> Config:
     layer = config.model.feed_forward
     fields = {field.name for field in dataclasses.fields(layer)}
     small = {name: value for name, value in SMALL.items() if name in fields}
+    for name in ("n_neurons", "top_k"):
+        if name in small:
+            small[name] *= getattr(layer, "group", 1)
     schedule = dataclasses.replace(config.optimizer.schedule, warmup_steps=4)
     return dataclasses.replace(
         config,
