@@ -11,7 +11,8 @@ from typing import Any
 
 from sgatlin.config import Config, DataConfig, LogConfig, Prepared, StoryWorld, TrainConfig
 from sgatlin.isoflop.budget import FlopBudget, TimeBudget
-from sgatlin.isoflop.study import Grid, Study
+from sgatlin.isoflop.grid import Grid
+from sgatlin.isoflop.study import Study
 from sgatlin.nn.feed_forward import FeedForwardConfig
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig

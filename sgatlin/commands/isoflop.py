@@ -13,6 +13,7 @@ from sgatlin.errors import RunStopped, UserError, require_at_least
 from sgatlin.isoflop.slurm import JobConfig
 
 if TYPE_CHECKING:
+    from sgatlin.isoflop.expansion import Expansion
     from sgatlin.isoflop.pool import Pool
     from sgatlin.isoflop.records import Results, Run
     from sgatlin.isoflop.study import Study
@@ -41,7 +42,8 @@ class IsoflopRun(_OfStudy):
     runs: Path | None = None
     """Folder of the run directories, runs/NAME by default."""
     only: tuple[str, ...] = ()
-    """Only the runs whose name is one of these, or fits a pattern such as 'sgatlin-*'."""
+    """Only the runs of these stages of the study, and those whose name is one of these or matches a
+    pattern such as 'sgatlin-*'."""
     workers: int | None = None
     """Train in so many processes, dealt out to this machine's GPUs or TPU chips; by default in
     this one, one run after another."""
@@ -60,7 +62,7 @@ class IsoflopRun(_OfStudy):
         if self.workers is not None and self.slurm:
             raise UserError("--workers is of this machine, --slurm of others: choose one")
         if self.dry_run:
-            runs = self._chosen(study.expand(results).runs)
+            runs = self._chosen(study.expand(results))
             print("\n".join(list_runs(study, runs, results)))
             return
         folder = self.runs or Path("runs") / study.name
@@ -70,12 +72,20 @@ class IsoflopRun(_OfStudy):
             many = "1 run" if n_failed == 1 else f"{n_failed} runs"
             raise RunStopped(f"{many} failed, as told above; the same command tries again")
 
-    def _chosen(self, runs: "Sequence[Run]") -> "list[Run]":
-        chosen = [run for run in runs if _fits(run.name, self.only)]
+    def _chosen(self, expansion: "Expansion") -> "list[Run]":
+        names = {name for stage in self.only for name in expansion.stages.get(stage, ())}
+        patterns = [word for word in self.only if word not in expansion.stages]
+        chosen = [
+            run
+            for run in expansion.runs
+            if not self.only or run.name in names or (patterns and _fits(run.name, patterns))
+        ]
         if self.only and not chosen:
+            stages = ", ".join(filter(None, expansion.stages)) or "none"
             raise UserError(
-                f"--only {' '.join(self.only)}: no run of the study has such a name, or none "
-                "yet: best scales are known when the runs before them are finished"
+                f"--only {' '.join(self.only)}: no run of the study has such a name or stage "
+                f"(stages: {stages}), or none yet: runs at best scales or at the rule's rate have "
+                "names once the runs before them are finished and the rule is fitted"
             )
         return chosen
 

@@ -111,6 +111,15 @@ class TokenBudget:
 Budget = Annotated[FlopBudget | TimeBudget | TokenBudget, pydantic.Discriminator("kind")]
 
 
+def kind_of(budget: FlopBudget | TimeBudget | TokenBudget) -> str:
+    """What budgets must share to be compared, such as "FLOPs (paper)"."""
+    if isinstance(budget, FlopBudget):
+        return f"FLOPs ({budget.convention})"
+    if isinstance(budget, TimeBudget):
+        return f"seconds on {budget.device}"
+    return "tokens"
+
+
 def short(number: float) -> str:
     """As few signs as tell it exactly: 3e14, 2e-3, 0.5, 10."""
     plain = f"{number:.12g}"

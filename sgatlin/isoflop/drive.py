@@ -8,6 +8,7 @@ from sgatlin.config import Config
 from sgatlin.errors import UserError
 from sgatlin.input.sources import Source
 from sgatlin.isoflop.execute import Ended, check_finished, pending, run_all
+from sgatlin.isoflop.expansion import Expansion
 from sgatlin.isoflop.follow import Progress, follow, line_of
 from sgatlin.isoflop.pool import Pool
 from sgatlin.isoflop.records import Results, Run, StepTimeMissing
@@ -17,7 +18,8 @@ from sgatlin.train.data import training_data
 from sgatlin.train.interrupt import Interrupt
 from sgatlin.train.loop import Stopped
 
-Choose = Callable[[Sequence[Run]], list[Run]]
+Choose = Callable[[Expansion], list[Run]]
+"""Of a study's runs those to train."""
 
 
 def drive(
@@ -25,7 +27,7 @@ def drive(
     results: Results,
     folder: Path,
     *,
-    choose: Choose = list,
+    choose: Choose = lambda expansion: list(expansion.runs),
     pool: Pool | None = None,
 ) -> int:
     """Trains what is pending of the runs that `choose` takes, and returns how many failed.
@@ -40,7 +42,7 @@ def drive(
     untimed = 0
     with Interrupt() as interrupt:
         while not interrupt.requested:
-            runs = choose(study.expand(results).runs)
+            runs = choose(study.expand(results))
             check_finished(study, runs, results)
             todo = [run for run in pending(runs, results) if run.name not in failed]
             possible, refused, untimed = _possible(study, todo, results)
@@ -136,9 +138,11 @@ def _tell_end(
     study: Study, results: Results, choose: Choose, failed: set[str], untimed: int
 ) -> None:
     expansion = study.expand(results)
-    runs = choose(expansion.runs)
+    runs = choose(expansion)
     finished = len(runs) - len(pending(runs, results))
-    waiting = f"; {expansion.waiting} more wait for the best scales" if expansion.waiting else ""
+    waiting = ""
+    if expansion.waiting:
+        waiting = f"; {expansion.waiting} more wait for best scales or the rate rule"
     if untimed:
         waiting += f"; {untimed} wait for step times: sgatlin isoflop time"
     told = f", {len(failed)} failed" if failed else ""

@@ -6,31 +6,17 @@ returns a `Study`; the first is the default. `load_study("name:variant")` finds 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from sgatlin.config import Config, check_types, configs_folder, load_from_file
 from sgatlin.errors import UserError
-from sgatlin.isoflop.budget import Budget, FlopBudget, TimeBudget, TokenBudget
+from sgatlin.isoflop.budget import Budget, kind_of
+from sgatlin.isoflop.expansion import Expansion, expand
+from sgatlin.isoflop.grid import Grid
 from sgatlin.isoflop.records import Record, Results, Run
 
 FOLDER = "studies"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Runs of every combination."""
-
-    budgets: tuple[Budget, ...]
-    layers: tuple[str, ...]
-    scales: tuple[float, ...] | Literal["best"]
-    """Scales of the ladder. `best` takes, for each layer, budget and rate, the scale of the lowest
-    loss among the runs of earlier grids at that rate. A rate at which earlier grids ran no size
-    takes the best scale at the study's own rate."""
-    seeds: tuple[int, ...] = (0,)
-    learning_rates: tuple[float, ...] | None = None
-    """Peak rates; None for the study's own alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +37,15 @@ class Study:
     """Layers that are fitted and drawn; None for all."""
     switched: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Layers that differ from another in one thing, and which: they have a table of their own."""
+    warmup: Callable[[Sequence[int]], int] | None = None
+    """Warm-up steps, from the steps of the budgets that share a trunk, fewest first, or of the one
+    budget of a run of its own; None for those of `config`."""
+    windows: Callable[[Budget], int] | None = None
+    """Windows of a batch, from the budget (of a trunk the largest); None for those of `config`."""
+    rate_layer: Callable[[str], str] = str
+    """The layer whose rate a layer takes from the rate rule: itself, or what it is a variant of."""
+    validations: int = 8
+    """Validations during a run, at equal distances."""
     branch: bool = False
     """Each run continues the stable phase of the same model's run with the next smaller FLOP
     budget, instead of beginning anew: the same result for a fraction less time."""
@@ -59,10 +54,7 @@ class Study:
         for grid in self.grids:
             if grid.scales == "best" and grid is self.grids[0]:
                 raise UserError(f"study {self.name}: the first grid cannot be of the best scales")
-            if not (grid.budgets and grid.layers and grid.scales and grid.seeds):
-                raise UserError(
-                    f"study {self.name}: a grid without budgets, layers, scales or seeds"
-                )
+            grid.check(self.name)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -85,105 +77,64 @@ class Study:
           StepTimeMissing: its step has not been measured.
           UserError: it cannot be, such as a run that is all warm-up.
         """
-        config = self.config(run.layer, run.scale)
-
-        def step_seconds(device: str) -> float:
-            return results.step_seconds(run.layer, run.scale, device)
-
+        budgets = run.nested or (run.budget,)
+        config = self.batched(run.layer, run.scale, budgets)
         if steps is None:
-            steps = run.budget.steps(config, step_seconds)
-        warmup = config.optimizer.schedule.warmup_steps
-        if steps <= warmup:
+            steps = self.steps(config, run.layer, run.scale, run.budget, results)
+        schedule = config.optimizer.schedule
+        if self.warmup is not None:
+            others = (
+                self.steps(config, run.layer, run.scale, budget, results) for budget in budgets
+            )
+            warmup = self.warmup(list(others) if run.nested else [steps])
+            schedule = dataclasses.replace(schedule, warmup_steps=warmup)
+        if steps <= schedule.warmup_steps:
             raise UserError(
-                f"{run.name}: {run.budget.described} pays for {steps} steps, and {warmup} of them "
-                "would be warm-up: leave out this scale at this budget"
+                f"{run.name}: {run.budget.described} pays for {steps} steps, and "
+                f"{schedule.warmup_steps} of them would be warm-up: leave out this scale at this "
+                "budget"
             )
         train = dataclasses.replace(
-            config.train, steps=steps, seed=run.seed, eval_every=max(1, -(-steps // 8))
+            config.train,
+            steps=steps,
+            seed=run.seed,
+            eval_every=max(1, -(-steps // self.validations)),
         )
-        optimizer = dataclasses.replace(config.optimizer, learning_rate=run.learning_rate)
-        checkpoint = dataclasses.replace(config.checkpoint, before_decay=self.branch)
+        optimizer = dataclasses.replace(
+            config.optimizer, learning_rate=run.learning_rate, schedule=schedule
+        )
+        before_decay = self.branch or bool(run.nested)
+        checkpoint = dataclasses.replace(config.checkpoint, before_decay=before_decay)
         return dataclasses.replace(
             config, name=run.name, train=train, optimizer=optimizer, checkpoint=checkpoint
         )
 
-    def expand(self, results: Results) -> "Expansion":
+    def batched(self, layer: str, scale: float, budgets: Sequence[Budget]) -> Config:
+        """The config of a layer at a scale, with the batch size of the largest budget."""
+        config = self.config(layer, scale)
+        if self.windows is None:
+            return config
+        data = dataclasses.replace(config.data, batch_size=self.windows(budgets[-1]))
+        return dataclasses.replace(config, data=data)
+
+    def steps(
+        self, config: Config, layer: str, scale: float, budget: Budget, results: Results
+    ) -> int:
+        """Optimizer steps that a budget pays for; StepTimeMissing if its step is not measured."""
+
+        def step_seconds(device: str) -> float:
+            return results.step_seconds(layer, scale, device)
+
+        return budget.steps(config, step_seconds)
+
+    def expand(self, results: Results) -> Expansion:
         """The runs of all grids, in order and each once; UserError if two others share a name."""
-        runs: dict[str, Run] = {}
-        waiting = 0
-        for grid in _by_rate(self.grids):
-            for layer in grid.layers:
-                for budget in grid.budgets:
-                    scales = grid.scales
-                    if scales == "best":
-                        best = self._best_scale(grid, layer, budget, runs.values(), results)
-                        if best is None:
-                            waiting += len(grid.seeds) * len(grid.learning_rates or (0,))
-                            continue
-                        scales = (best,)
-                    for run in self._product(grid, layer, budget, scales):
-                        if runs.setdefault(run.name, run) != run:
-                            raise UserError(
-                                f"study {self.name}: two different runs would be named {run.name}: "
-                                "budgets of equal seconds on two devices are for two studies"
-                            )
-        return Expansion(tuple(runs.values()), waiting)
+        return expand(self, results)
 
-    def _product(
-        self, grid: Grid, layer: str, budget: Budget, scales: Sequence[float]
-    ) -> Iterator[Run]:
-        for scale in scales:
-            own_rate = self.config(layer, scale).optimizer.learning_rate
-            for rate in grid.learning_rates or (own_rate,):
-                for seed in grid.seeds:
-                    yield Run(
-                        layer=layer,
-                        scale=float(scale),
-                        budget=budget,
-                        seed=seed,
-                        learning_rate=float(rate),
-                        default_rate=rate == own_rate,
-                    )
-
-    def _best_scale(
-        self, grid: Grid, layer: str, budget: Budget, before: Iterable[Run], results: Results
-    ) -> float | None:
-        """The scale of the lowest loss at the grid's one rate; None until all are finished.
-
-        Only runs of seed 0 count. Sizes are compared at one rate: that of the grid, or the
-        study's own if no size was run at it.
-        """
-        sizes = [r for r in before if (r.layer, r.budget, r.seed) == (layer, budget, 0)]
-        rates = grid.learning_rates if isinstance(grid.learning_rates, tuple) else ()
-        runs = [run for run in sizes if run.learning_rate in rates]
-        runs = runs or [run for run in sizes if run.default_rate]
-        if not runs:
-            raise UserError(
-                f"study {self.name}: no grid before that of the best scales has {layer} at "
-                f"{budget.described}"
-            )
-        if not all(results.file(run).exists() for run in runs):
-            return None
-        return min(runs, key=lambda run: results.read(run).loss).scale
-
-
-def _by_rate(grids: Iterable[Grid]) -> Iterator[Grid]:
-    """The grids in order; one of best scales as a grid for each rate, since sizes are of a rate."""
-    for grid in grids:
-        if grid.scales == "best" and isinstance(grid.learning_rates, tuple):
-            for rate in grid.learning_rates:
-                yield dataclasses.replace(grid, learning_rates=(rate,))
-        else:
-            yield grid
-
-
-@dataclasses.dataclass(frozen=True)
-class Expansion:
-    """The runs that a study's grids make."""
-
-    runs: tuple[Run, ...]
-    waiting: int
-    """Runs that cannot be named before others are finished: those of best scales."""
+    @property
+    def has_rule(self) -> bool:
+        """Whether the study's own rates are those of its rate rule."""
+        return any(grid.learning_rates == "rule" for grid in self.grids)
 
 
 def load_study(spec: str) -> Study:
@@ -224,35 +175,12 @@ def models(study: Study) -> list[tuple[str, float]]:
     return [(layer, s) for layer in study.layers for s in _scales(study.grids, layer)]
 
 
-def trunk_of(run: Run, runs: Sequence[Run]) -> Run | None:
-    """The run of the same model with the next smaller FLOP budget, whose stable phase it shares."""
-    if not isinstance(run.budget, FlopBudget):
-        return None
-    smaller = [
-        other
-        for other in runs
-        if dataclasses.replace(other, budget=run.budget) == run
-        and isinstance(other.budget, FlopBudget)
-        and other.budget.convention == run.budget.convention
-        and other.budget.flops < run.budget.flops
-    ]
-    return max(smaller, key=lambda other: other.budget.amount, default=None)
-
-
 def budgets_of(records: Sequence[Record]) -> dict[str, list[Budget]]:
     """The budgets of records by kind, FLOPs first and each convention apart, smallest first."""
     kinds: dict[str, list[Budget]] = {}
     for budget in sorted({r.run.budget for r in records}, key=lambda budget: budget.amount):
-        kinds.setdefault(_kind(budget), []).append(budget)
+        kinds.setdefault(kind_of(budget), []).append(budget)
     return dict(sorted(kinds.items(), key=lambda kind: not kind[0].startswith("FLOPs")))
-
-
-def _kind(budget: FlopBudget | TimeBudget | TokenBudget) -> str:
-    if isinstance(budget, FlopBudget):
-        return f"FLOPs ({budget.convention})"
-    if isinstance(budget, TimeBudget):
-        return f"seconds on {budget.device}"
-    return "tokens"
 
 
 def _scales(grids: Sequence[Grid], layer: str) -> list[float]:

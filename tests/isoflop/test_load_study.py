@@ -12,7 +12,8 @@ from sgatlin.isoflop.study import load_study
 STUDY_FILE = """
 from sgatlin.config import Config, DataConfig, StoryWorld, TrainConfig
 from sgatlin.isoflop.budget import TokenBudget
-from sgatlin.isoflop.study import Grid, Study
+from sgatlin.isoflop.grid import Grid
+from sgatlin.isoflop.study import Study
 from sgatlin.nn.transformer import TransformerConfig
 
 def config(layer, scale):

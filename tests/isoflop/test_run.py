@@ -16,9 +16,10 @@ from sgatlin.errors import UserError
 from sgatlin.input.store import TokenStore
 from sgatlin.isoflop.drive import drive
 from sgatlin.isoflop.execute import Ended, run_all
-from sgatlin.isoflop.records import Results
+from sgatlin.isoflop.records import Record, Results
 from sgatlin.train import checkpoint
 from sgatlin.train.loop import Stopped, Trainer
+from sgatlin.train.run import RunDirectory
 from tests.isoflop.tiny import tiny, write_studies
 from tests.told import told
 
@@ -85,6 +86,24 @@ def test_a_record_has_what_the_run_came_to(studies, done, toy):
     assert tokens == stores["validation"].n_tokens - 1
     assert nats / tokens == pytest.approx(record.loss, rel=1e-5)
     assert record.config == json.loads((own / "config.json").read_text())
+
+
+def test_a_record_has_what_diagnoses_the_run(done):
+    """Of 20 steps every third is validated, and the last."""
+    name = "mlp-s1-1280tok"
+    (record,) = (r for r in Results(done / "results").records() if r.run.name == name)
+    rows = [row for row in RunDirectory(done / "runs" / name).metrics() if "val_loss" in row]
+    assert record.curve.steps == (3, 6, 9, 12, 15, 18, 20)
+    assert record.curve.losses == tuple(round(row["val_loss"], 4) for row in rows)
+    assert record.curve.copy_scores == tuple(round(row["val_copy_score"], 4) for row in rows)
+    assert record.curve.losses[-1] == round(record.loss, 4)
+    assert record.copying.score == pytest.approx(record.curve.copy_scores[-1], abs=2e-4)
+
+    losses, tokens = record.quarters.losses, record.quarters.tokens
+    assert sum(tokens) == sum(record.documents.tokens)
+    mean = sum(a * b for a, b in zip(losses, tokens, strict=True)) / sum(tokens)
+    assert mean == pytest.approx(record.loss, abs=1e-4)
+    assert len(set(losses)) == 4
 
 
 def test_finished_runs_are_skipped_and_no_model_is_left(studies, done, monkeypatch, capsys):
@@ -217,9 +236,10 @@ def test_a_damaged_record_is_refused(studies, done, tmp_path):
 
 
 def test_best_scales_are_run_when_they_are_known(studies, tmp_path, capsys):
-    assert run(studies, "best", tmp_path, choose=lambda runs: list(runs)[:1]) == 0
+    assert run(studies, "best", tmp_path, choose=lambda expansion: list(expansion.runs)[:1]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"1 of 1 runs finished; 2 more wait for the best scales: {tmp_path / 'results'}"
+    waiting = "2 more wait for best scales or the rate rule"
+    assert last == f"1 of 1 runs finished; {waiting}: {tmp_path / 'results'}"
     assert run(studies, "best", tmp_path) == 0
     losses = {s: result(tmp_path, f"mlp-s{s}-1280tok")["val_loss"] for s in (1, 2)}
     names = {
@@ -246,6 +266,11 @@ def of_steps(path: Path) -> dict[int, dict]:
     }
 
 
+def record_of_steps(path: Path, steps: int) -> Record:
+    (found,) = (r for r in Results(path / "results").records() if r.result.steps == steps)
+    return found
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_longer_run_branches_off_the_shorter_if_it_can(
     studies, whole, tmp_path, capsys, is_there
@@ -253,7 +278,7 @@ def test_a_longer_run_branches_off_the_shorter_if_it_can(
     """The stable phase of 20 steps ends at step 16; the same loss bit for bit, either way."""
     names = {steps: kept["name"] for steps, kept in of_steps(whole).items()}
     trunk = tmp_path / "runs" / names[20]
-    assert run(studies, "branch", tmp_path, choose=lambda runs: list(runs)[:1]) == 0
+    assert run(studies, "branch", tmp_path, choose=lambda expansion: list(expansion.runs)[:1]) == 0
     assert checkpoint.good_steps(trunk / "checkpoints") == [16]
     if not is_there:
         shutil.rmtree(trunk / "checkpoints")
@@ -262,6 +287,19 @@ def test_a_longer_run_branches_off_the_shorter_if_it_can(
     begins = f"branches off {trunk} at step 16" if is_there else "starts at step 0"
     assert begins in capsys.readouterr().out
     assert of_steps(tmp_path) == of_steps(whole)
+    # A branch's curve begins with the trunk's, up to the step at which it branches off.
+    ours, theirs, short = (
+        record_of_steps(path, steps).curve
+        for path, steps in ((tmp_path, 40), (whole, 40), (whole, 20))
+    )
+    n_shared = sum(step <= 16 for step in short.steps) if is_there else 0
+    assert ours.steps[:n_shared] == short.steps[:n_shared]
+    assert ours.losses[:n_shared] == short.losses[:n_shared]
+    assert ours.steps[n_shared:] == tuple(
+        step for step in theirs.steps if step > 16 or not is_there
+    )
+    assert ours.losses[-1] == theirs.losses[-1]
+    assert ours.copy_scores[-1] == theirs.copy_scores[-1]
     # The longest has none that would branch off it, and saves all the same for a study made longer.
     assert checkpoint.good_steps(tmp_path / "runs" / names[40] / "checkpoints") == [32]
 

@@ -10,16 +10,10 @@ import pytest
 from sgatlin.config import Config, DataConfig, StoryWorld, TrainConfig
 from sgatlin.errors import UserError
 from sgatlin.isoflop.budget import Budget, FlopBudget, TimeBudget, TokenBudget
+from sgatlin.isoflop.expansion import Expansion, trunk_of
+from sgatlin.isoflop.grid import Grid
 from sgatlin.isoflop.records import Results, Run, StepRow, StepTimes
-from sgatlin.isoflop.study import (
-    Expansion,
-    Grid,
-    Study,
-    budgets_of,
-    models,
-    results_folder,
-    trunk_of,
-)
+from sgatlin.isoflop.study import Study, budgets_of, models, results_folder
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.optimizer import OptimizerConfig
@@ -100,20 +94,19 @@ def test_grids_expand_in_order(results):
         grid((2.0, 1.0), budgets=(LARGE, SMALL), layers=("b", "a")),
         grid((1.0,), seeds=(1, 2), learning_rates=(OWN_RATE, 4e-3)),
     )
-    assert study.expand(results) == Expansion(
-        (
-            *(
-                run_of(layer, scale, budget)
-                for layer in ("b", "a")
-                for budget in (LARGE, SMALL)
-                for scale in (2.0, 1.0)
-            ),
-            run_of("a", 1.0, seed=1),
-            run_of("a", 1.0, seed=2),
-            run_of("a", 1.0, learning_rate=4e-3, default_rate=False, seed=1),
-            run_of("a", 1.0, learning_rate=4e-3, default_rate=False, seed=2),
+    expansion = study.expand(results)
+    assert expansion.waiting == 0
+    assert expansion.runs == (
+        *(
+            run_of(layer, scale, budget)
+            for layer in ("b", "a")
+            for budget in (LARGE, SMALL)
+            for scale in (2.0, 1.0)
         ),
-        waiting=0,
+        run_of("a", 1.0, seed=1),
+        run_of("a", 1.0, seed=2),
+        run_of("a", 1.0, learning_rate=4e-3, default_rate=False, seed=1),
+        run_of("a", 1.0, learning_rate=4e-3, default_rate=False, seed=2),
     )
     assert study.layers == ("b", "a")
     assert models(study) == [("b", 1.0), ("b", 2.0), ("a", 1.0), ("a", 2.0)]

@@ -16,8 +16,9 @@ from sgatlin.isoflop.estimates import (
     Size,
     StudyFit,
 )
+from sgatlin.isoflop.grid import Grid
 from sgatlin.isoflop.records import Record, StepRow, StepTimes
-from sgatlin.isoflop.study import Grid, Study
+from sgatlin.isoflop.study import Study
 from sgatlin.isoflop.tables import Table
 from tests.isoflop.made import record
 

@@ -11,7 +11,8 @@ import dataclasses
 
 from sgatlin.config import Config, DataConfig, LogConfig, Prepared, TrainConfig
 from sgatlin.isoflop.budget import FlopBudget, TokenBudget
-from sgatlin.isoflop.study import Grid, Study
+from sgatlin.isoflop.grid import Grid
+from sgatlin.isoflop.study import Study
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.flops import training_flops
