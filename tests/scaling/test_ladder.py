@@ -85,3 +85,9 @@ def test_the_papers_settings():
     )
     assert (tinystories.data.seq_len, tinystories.data.batch_size) == (1024, 256)
     assert tinystories.optimizer.clip_norm == 2.0
+
+
+def test_a_ladder_may_have_a_least_depth():
+    ladder = Ladder(least_depth=4)
+    assert [ladder.n_layers(s) for s in (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)] == [4, 4, 4, 5, 6, 8]
+    assert [ladder.d_model(s) for s in (1.0, 1.5, 2.0)] == [128, 192, 256]
