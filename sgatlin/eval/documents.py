@@ -8,13 +8,19 @@ B batch, T time.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from sgatlin.input.store import TokenStore
 from sgatlin.input.windows import Batch
 
 MAX_GROUPS = 1024
 """Documents of a larger store are taken together, neighbours in groups of nearly equal number."""
+
+
+def document_groups(store: TokenStore) -> Int64[np.ndarray, " N"]:
+    """The group of each of a store's N documents: up to MAX_GROUPS of them its own number."""
+    n_groups = min(MAX_GROUPS, store.n_documents)
+    return np.arange(store.n_documents) * n_groups // store.n_documents
 
 
 class DocumentLosses:
@@ -26,8 +32,8 @@ class DocumentLosses:
     def __init__(self, store: TokenStore, seq_len: int):
         self._seq_len = seq_len
         self._ends_N = np.cumsum(store.document_lengths(0, store.n_documents))
-        n_groups = min(MAX_GROUPS, store.n_documents)
-        self._group_N = np.arange(store.n_documents) * n_groups // store.n_documents
+        self._group_N = document_groups(store)
+        n_groups = int(self._group_N[-1]) + 1
         self.nats = np.zeros(n_groups)
         self.tokens = np.zeros(n_groups, np.int64)
 

@@ -14,16 +14,29 @@ import jax
 
 from sgatlin.config import Config, to_json
 from sgatlin.errors import RunStopped, UserError
+from sgatlin.eval.repetition import quarter_losses
 from sgatlin.input.mixture import TrainingStream
 from sgatlin.isoflop.budget import TimeBudget
-from sgatlin.isoflop.records import Documents, Record, Result, Results, Run
-from sgatlin.isoflop.study import Study, programs, trunk_of
+from sgatlin.isoflop.expansion import trunk_of
+from sgatlin.isoflop.records import (
+    Copying,
+    Curve,
+    Documents,
+    Quarters,
+    Record,
+    Result,
+    Results,
+    Run,
+)
+from sgatlin.isoflop.study import Study, programs
 from sgatlin.scaling.flops import count_parameters, training_flops
 from sgatlin.train import checkpoint
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
 from sgatlin.train.programs import ProgramCache
 from sgatlin.train.run import RunDirectory
 
+DECIMALS = 4
+"""Of losses and scores that describe a run and are not its result."""
 LOGS = "logs"
 """Folder beside the run directories: what processes said, and traces of errors."""
 
@@ -88,7 +101,8 @@ def train_run(
     """Trains one run to its end, or goes on with it, and writes its record."""
     config = study.config_of(run, results)
     path = folder / run.name
-    branch = _branch(study, run, results, folder) if study.branch else None
+    branches = study.branch or bool(run.nested)
+    branch = _branch(study, run, results, folder) if branches else None
     options = TrainOptions(branch_from=branch)
     trainer = Trainer(config, path, options, tell=tell, programs=cache)
     result = trainer.train(stop_requested)
@@ -103,6 +117,7 @@ def record_of(run: Run, config: Config, result: dict[str, Any], trainer: Trainer
     flops = training_flops(config.model, config.data.seq_len)
     n_windows = TrainingStream(trainer.data.parts, config.data.seq_len, config.train.seed).n_windows
     documents = json.loads(trainer.run.documents_file.read_text(encoding="utf-8"))
+    losses = quarter_losses(trainer.data.validation, documents["nats"], documents["tokens"])
     return Record(
         run=run,
         result=Result(
@@ -126,7 +141,32 @@ def record_of(run: Run, config: Config, result: dict[str, Any], trainer: Trainer
             "validation": trainer.data.validation.content_hash,
         },
         versions=versions(),
+        curve=_curve(trainer.run),
+        copying=_copying(result),
+        quarters=Quarters(
+            losses=tuple(None if loss is None else round(loss, DECIMALS) for loss in losses.nats),
+            tokens=losses.tokens,
+        ),
     )
+
+
+def _curve(run: RunDirectory) -> Curve:
+    """The validations of metrics.jsonl: a run that branched off has those of its trunk there."""
+    rows = {row["step"]: row for row in run.metrics() if "val_loss" in row}
+    points = [rows[step] for step in sorted(rows)]
+    scores = [row.get("val_copy_score") for row in points]
+    return Curve(
+        steps=tuple(row["step"] for row in points),
+        losses=tuple(round(row["val_loss"], DECIMALS) for row in points),
+        copy_scores=tuple(None if score is None else round(score, DECIMALS) for score in scores),
+    )
+
+
+def _copying(result: dict[str, Any]) -> Copying | None:
+    if "copy_score" not in result:
+        return None
+    first, second = result["copy_first_loss"], result["copy_second_loss"]
+    return Copying(first=round(first, DECIMALS), second=round(second, DECIMALS))
 
 
 def versions() -> dict[str, str]:

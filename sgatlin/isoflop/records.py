@@ -20,8 +20,10 @@ from sgatlin.config import Config, flatten, to_json
 from sgatlin.errors import UserError
 from sgatlin.files import write_atomically
 from sgatlin.isoflop.budget import Budget, short
+from sgatlin.isoflop.record_file import read_file, with_header, without_header
 
 STEPS_PREFIX = "steps-"
+RULE_PREFIX = "rule-"
 _WITHOUT_EFFECT = (
     "name",
     "data.source.path",
@@ -48,6 +50,9 @@ class Run:
     """Peak rate."""
     default_rate: bool = True
     """Whether that is the study's own rate, and no part of a grid of rates."""
+    nested: tuple[Budget, ...] = ()
+    """Budgets that share this run's trunk of constant rate, its own included, smallest first; empty
+    for a run of its own. Rate, warm-up and batch size are those of the largest."""
 
     @property
     def name(self) -> str:
@@ -64,6 +69,45 @@ class Documents:
     nats: tuple[float, ...]
     """Summed over the tokens."""
     tokens: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Validation during a run, in the order of steps; of a branch from its trunk's first step on.
+
+    The last point is of all held-out tokens, those before it of the run's `eval_tokens`.
+    """
+
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    """Nats per token."""
+    copy_scores: tuple[float | None, ...]
+    """Nats per token, as in `Copying`; None where windows are too short for a score."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Copying:
+    """The final model's loss on random spans that come twice (`eval.copying`)."""
+
+    first: float
+    """Nats per token where a span occurs for the first time."""
+    second: float
+    """Nats per token where it is repeated."""
+
+    @property
+    def score(self) -> float:
+        """The copy score: nats per token that the first occurrence saves the second."""
+        return self.first - self.second
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quarters:
+    """The final loss by quarter of repetition, least repetitive first (`eval.repetition`)."""
+
+    losses: tuple[float | None, ...]
+    """Nats per token; None where a quarter holds no document."""
+    tokens: tuple[int, ...]
+    """Held-out tokens of each, nearly equal."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +149,12 @@ class Record:
     """Content hashes of the stores `train` and `validation`."""
     versions: dict[str, str]
     """Of sgatlin, JAX and Python."""
+    curve: Curve | None = None
+    """None in a record of format version 1."""
+    copying: Copying | None = None
+    """None in a record of format version 1, or where windows are too short for it."""
+    quarters: Quarters | None = None
+    """None in a record of format version 1."""
 
     @property
     def loss(self) -> float:
@@ -211,12 +261,12 @@ class Results:
 
     def write(self, record: Record) -> None:
         """UserError if it cannot be written."""
-        self._write(self.file(record.run), _RECORD.dump_json(record).decode())
+        self._write(self.file(record.run), with_header(_RECORD.dump_python(record, mode="json")))
 
     def step_times(self) -> list[StepTimes]:
         """Of all devices that were measured, by file name."""
         files = sorted(self.path.glob(f"{STEPS_PREFIX}*.json"))
-        return [_parsed(_STEP_TIMES, file) for file in files]
+        return [read_file(_STEP_TIMES, file) for file in files]
 
     def write_step_times(self, times: StepTimes) -> None:
         """UserError if they cannot be written."""
@@ -237,10 +287,10 @@ class Results:
 
     def _files(self) -> Iterator[Path]:
         files = self.path.glob("*.json")
-        return (file for file in files if not file.name.startswith(STEPS_PREFIX))
+        return (file for file in files if not file.name.startswith((STEPS_PREFIX, RULE_PREFIX)))
 
     def _read(self, file: Path) -> Record:
-        record: Record = _parsed(_RECORD, file)
+        record: Record = read_file(_RECORD, file, without_header)
         if record.run.name != file.stem:
             raise UserError(
                 f"{file} is of the run {record.run.name}: name it {record.run.name}.json"
@@ -255,18 +305,3 @@ class Results:
             raise UserError(
                 f"cannot write {file}: {error.strerror}; choose another folder"
             ) from None
-
-
-def _parsed(adapter: pydantic.TypeAdapter, file: Path) -> Any:
-    try:
-        text = file.read_text(encoding="utf-8")
-        json.loads(text)
-        return adapter.validate_json(text, strict=True, extra="forbid")
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"cannot read {file}: {error}; remove it, and it is made again") from None
-    except pydantic.ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise UserError(
-            f"{file}: {where}: {problem['msg']}; remove it, and it is made again"
-        ) from None

@@ -22,8 +22,6 @@ from sgatlin.distributed import Vote, any_process, first_then_others, is_first
 from sgatlin.errors import RunStopped, UserError
 from sgatlin.eval.bigram import bigram_perplexity
 from sgatlin.eval.documents import DocumentLosses
-from sgatlin.eval.loss import EvalResult, evaluate
-from sgatlin.input.evaluation import eval_batches
 from sgatlin.input.mixture import TrainingStream
 from sgatlin.input.pipeline import train_batches
 from sgatlin.input.windows import Batch
@@ -40,6 +38,7 @@ from sgatlin.train.report import Reporter, describe
 from sgatlin.train.run import RunDirectory
 from sgatlin.train.start import start_run
 from sgatlin.train.step import Metrics, StepInputs, run_schedule
+from sgatlin.train.validation import Validation, Validator
 
 Compile = Callable[[Config, Mesh | None], Programs]
 
@@ -123,11 +122,12 @@ class Trainer:
         divided = layout(config, sizes)
         self.mesh = None if sizes.devices == 1 else make_mesh(sizes)
         self.feed = Feed(self.mesh, config.data.batch_size, config.train.accumulate)
-        self.eval_feed = Feed(self.mesh, config.data.batch_size)
         self.data = first_then_others(lambda: training_data(config, tell), "data")
         self.stream = TrainingStream(self.data.parts, config.data.seq_len, config.train.seed)
         # First use of both: a run must not find out in its middle that the data is too short.
-        self._validation_batches(config.train.eval_tokens)
+        eval_feed = Feed(self.mesh, config.data.batch_size)
+        self.validator = Validator(self.data.validation, config.data, eval_feed)
+        self.validator.batches(config.train.eval_tokens)
         self._train_batches(examples=0).close()
         start = start_run(
             config,
@@ -144,6 +144,8 @@ class Trainer:
         self.best_loss = math.inf
         if is_first():
             self.run.create(config)
+            if start.trunk is not None:
+                self.run.take_metrics(start.trunk, self.step)
         self.tokenizer = first_then_others(
             lambda: run_tokenizer(self.run, self.data), "run directory"
         )
@@ -251,15 +253,14 @@ class Trainer:
 
     def _validate(
         self, max_tokens: int | None, documents: DocumentLosses | None = None
-    ) -> EvalResult:
+    ) -> Validation:
         with self.reporter.clock.paused():
-            result = evaluate(
+            result = self.validator(
                 self.eval_step,
                 self.state.params,
-                self._validation_batches(max_tokens),
                 self.tokenizer.token_bytes(),
+                max_tokens=max_tokens,
                 between=self._stop_if_requested,
-                feed=self.eval_feed,
                 documents=documents,
             )
         if not math.isfinite(result.loss):
@@ -305,7 +306,7 @@ class Trainer:
         """Validates on all held-out tokens, saves, and writes result.json."""
         config = self.config
         self.tell(f"validating on all {self.data.validation.n_tokens - 1:,} held-out tokens")
-        documents = DocumentLosses(self.data.validation, config.data.seq_len)
+        documents = self.validator.documents()
         validation = self._validate(None, documents)
         if config.checkpoint.at_end:
             self._save(validation.loss)
@@ -314,8 +315,9 @@ class Trainer:
         tokens = config.train.steps * config.tokens_per_step
         result: dict[str, Any] = {
             "val_loss": validation.loss,
-            "val_perplexity": validation.perplexity,
-            "val_bits_per_byte": validation.bits_per_byte,
+            "val_perplexity": validation.held_out.perplexity,
+            "val_bits_per_byte": validation.held_out.bits_per_byte,
+            **({} if validation.copying is None else validation.copying.metrics()),
             "tokens": tokens,
             "steps": config.train.steps,
             "parameters": n_parameters(config.model),
@@ -329,20 +331,17 @@ class Trainer:
         if not is_first():
             return result
         if isinstance(config.data.source, StoryWorld):
-            targets = self._validation_batches(None)
+            targets = self.validator.batches(None)
             result["bigram_perplexity"] = bigram_perplexity(self.data.parts[0].store, targets)
         self.run.write_result(result, documents)
         return result
 
     def _train_batches(self, examples: int) -> Any:
-        seed = self.config.train.seed
-        shape = self._batch_shape()
-        rows = self.feed.rows
-        return train_batches(self.data.parts, seed=seed, start_example=examples, rows=rows, **shape)
-
-    def _validation_batches(self, max_tokens: int | None) -> Iterator[Batch]:
-        return eval_batches(self.data.validation, max_tokens=max_tokens, **self._batch_shape())
-
-    def _batch_shape(self) -> dict[str, Any]:
         names = ("batch_size", "seq_len", "document_boundaries")
-        return {name: getattr(self.config.data, name) for name in names}
+        return train_batches(
+            self.data.parts,
+            seed=self.config.train.seed,
+            start_example=examples,
+            rows=self.feed.rows,
+            **{name: getattr(self.config.data, name) for name in names},
+        )

@@ -11,12 +11,12 @@ import jax
 
 from sgatlin.config import Config
 from sgatlin.distributed import is_first
-from sgatlin.eval.loss import EvalResult
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.scaling.flops import n_parameters, peak_flops, training_flops
 from sgatlin.train.metrics import JsonLines, ProgressLine, duration, make_trackers
 from sgatlin.train.run import RunDirectory
+from sgatlin.train.validation import Validation
 
 
 class Clock:
@@ -115,16 +115,18 @@ class Reporter:
         self._dead = int(metrics["usage/dead"].sum())
         self._log(step, metrics)
 
-    def validation(self, step: int, result: EvalResult) -> None:
-        self._val_loss = result.loss
-        self._log(
-            step,
-            {
-                "val_loss": result.loss,
-                "val_perplexity": result.perplexity,
-                "val_bits_per_byte": result.bits_per_byte,
-            },
-        )
+    def validation(self, step: int, result: Validation) -> None:
+        """The validation after a step."""
+        held_out, copying = result
+        self._val_loss = held_out.loss
+        metrics = {
+            "val_loss": held_out.loss,
+            "val_perplexity": held_out.perplexity,
+            "val_bits_per_byte": held_out.bits_per_byte,
+        }
+        if copying is not None:
+            metrics["val_copy_score"] = copying.score
+        self._log(step, metrics)
 
     def close(self) -> None:
         self._progress.end()

@@ -156,6 +156,31 @@ class RunDirectory:
                 "mend the disk and start again with the same directory"
             ) from error
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; none if there is no such file. OSError if it cannot be read.
+
+        A line cut off when the process was killed is left out.
+        """
+        rows: list[dict[str, Any]] = []
+        if not self.metrics_file.exists():
+            return rows
+        for line in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
+        return rows
+
+    def take_metrics(self, trunk: "RunDirectory", step: int) -> None:
+        """Begins metrics.jsonl with the rows of the run that this one branches off, up to a step.
+
+        OSError if it cannot.
+        """
+        rows = [row for row in trunk.metrics() if row["step"] <= step]
+        write_atomically(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+
     def result(self) -> dict[str, Any]:
         """What `write_result` wrote; UserError if it cannot be read."""
         try:

@@ -33,6 +33,8 @@ class Start(NamedTuple):
     position: Position
     told: str
     """One line about where the run begins."""
+    trunk: RunDirectory | None = None
+    """The run that it branches off here; None if it does not."""
 
 
 def start_run(
@@ -152,7 +154,8 @@ def _branch(config: Config, branch_from: str, tokenizer_hash: str, mesh: Mesh | 
             "stable phase of both runs ends; checkpoint.keep-every keeps some for good"
         )
     state, position = _restore(config, source.checkpoints, stable[-1], mesh)
-    return Start(state, position, f"branches off {source.path} at step {stable[-1]}")
+    told = f"branches off {source.path} at step {stable[-1]}"
+    return Start(state, position, told, trunk=source)
 
 
 def _with_decay_of(

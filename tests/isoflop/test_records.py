@@ -11,7 +11,17 @@ import pytest
 from sgatlin.config import Config, DataConfig, Prepared, StoryWorld, TrainConfig, to_json
 from sgatlin.errors import UserError
 from sgatlin.isoflop.budget import FlopBudget, TimeBudget, TokenBudget
-from sgatlin.isoflop.records import Documents, Record, Results, Run, StepRow, StepTimes
+from sgatlin.isoflop.records import (
+    Copying,
+    Curve,
+    Documents,
+    Quarters,
+    Record,
+    Results,
+    Run,
+    StepRow,
+    StepTimes,
+)
 from sgatlin.nn.mlp import MlpConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.optimizer import OptimizerConfig
@@ -79,6 +89,84 @@ def test_a_record_comes_back(results, budget):
     assert results.records() == [written]
     assert results.names() == {written.run.name}
     assert results.file(written.run) == results.path / f"{written.run.name}.json"
+
+
+RESULTS_1 = Path(__file__).parents[2] / "docs" / "results" / "pile_mix"
+
+
+def diagnosed(made: Record, n_points: int = 20, n_documents: int = 3) -> Record:
+    """The record with a curve, a copy score and quarters of such sizes as runs have."""
+    points = range(n_points)
+    groups = range(n_documents)
+    return dataclasses.replace(
+        made,
+        documents=Documents(
+            nats=tuple(15_000.37 + i for i in groups), tokens=tuple(4000 + i for i in groups)
+        ),
+        curve=Curve(
+            steps=tuple(10_000 + i for i in points),
+            losses=tuple(4.1234 + i for i in points),
+            copy_scores=(None, *(1.4321 + i for i in points[1:])),
+        ),
+        copying=Copying(first=10.5421, second=2.0420),
+        quarters=Quarters(losses=(4.0123, None, 3.9123, 2.9123), tokens=(380_365,) * 4),
+    )
+
+
+def test_what_diagnoses_a_run_comes_back(results):
+    written = diagnosed(record("mlp", 1.5, BUDGET, 1 / 3, parameters=1234))
+    results.write(written)
+    assert results.read(written.run) == written
+    assert written.copying.score == pytest.approx(8.5001)
+
+
+def test_a_file_begins_with_its_format(results):
+    made = record("mlp", 1.0, BUDGET, 3.0, parameters=1000)
+    results.write(made)
+    text = results.file(made.run).read_text()
+    assert text.startswith('{"format":{"name":"sgatlin-isoflop-record","version":2},"run":{')
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (
+            {"name": "sgatlin-isoflop-record", "version": 3},
+            "has version 3 of its format, newer than version 2, which this sgatlin reads: "
+            "update sgatlin",
+        ),
+        (
+            {"name": "another", "version": 2},
+            'is not the record of a run: its format is {"name": "another", "version": 2}; '
+            "move it to another folder",
+        ),
+        (7, "is not the record of a run: its format is 7; move it to another folder"),
+    ],
+)
+def test_a_newer_or_another_format_is_refused_as_such(results, header, problem):
+    """Whatever else is in the file."""
+    file = results.path / "mlp-s1-1e15.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"format": header, "runs": []}))
+    with pytest.raises(UserError) as told:
+        results.records()
+    assert str(told.value) == f"{file} {problem}"
+
+
+def test_records_of_the_first_study_have_no_diagnosis():
+    records = Results(RESULTS_1).records()
+    assert len(records) == 297
+    for old in records:
+        assert (old.curve, old.copying, old.quarters) == (None, None, None)
+
+
+def test_a_record_of_343_documents_is_below_ten_kilobytes(results):
+    """The longest of the first study's, with twenty validations."""
+    old = max(Results(RESULTS_1).records(), key=lambda old: len(json.dumps(old.config)))
+    assert len(old.documents.tokens) == 343
+    made = dataclasses.replace(diagnosed(old, n_points=21), documents=old.documents)
+    results.write(made)
+    assert results.file(made.run).stat().st_size < 10_000
 
 
 def test_records_are_in_the_order_of_their_names(results):

@@ -52,6 +52,8 @@ def test_a_run_goes_on_with_another_mesh(divisible, whole_run, meshes, tmp_path)
         trainer = train(on(divisible, *mesh), tmp_path / "run", until=stop)
     ours, theirs = trainer.run.result(), whole_run.run.result()
     assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-5)
+    for occurrence in ("copy_first_loss", "copy_second_loss"):
+        assert ours[occurrence] == pytest.approx(theirs[occurrence], rel=1e-4)
     for a, b in zip(
         *map(jax.tree.leaves, (trainer.state.params, whole_run.state.params)), strict=True
     ):

@@ -22,7 +22,7 @@ from sgatlin.eval.command import evaluate_run
 from sgatlin.eval.loss import EvalResult
 from sgatlin.input.store import TokenStore
 from sgatlin.input.write import write_store
-from sgatlin.train import checkpoint, loop
+from sgatlin.train import checkpoint, loop, validation
 from sgatlin.train.checkpoint import CheckpointConfig
 from sgatlin.train.loop import Stopped, Trainer, TrainOptions
 from tests.toy import STEPS
@@ -71,6 +71,7 @@ def test_twenty_steps_equal_ten_stopped_and_ten_more(toy, whole, tmp_path, monke
     assert lines == metrics(whole.path)
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, STEPS + 1))
     assert [line["step"] for line in lines if "val_loss" in line] == [8, 16, 20]
+    assert [line["step"] for line in lines if "val_copy_score" in line] == [8, 16, 20]
 
 
 @pytest.mark.slow
@@ -131,12 +132,17 @@ def test_killed_between_the_last_save_and_the_result(toy, whole, tmp_path):
 
 def test_result(toy, whole):
     result = whole.trainer.run.result()
-    validation = evaluate_run(str(whole.path)).all.loss
+    evaluated = evaluate_run(str(whole.path)).all.loss
     tokens = STEPS * 4 * 16
     flops = result["flops_full"] - result["flops_paper"]
-    assert result["val_loss"] == pytest.approx(validation.loss, rel=1e-6)
-    assert result["val_perplexity"] == pytest.approx(math.exp(validation.loss), rel=1e-6)
-    assert result["val_bits_per_byte"] == pytest.approx(validation.bits_per_byte, rel=1e-6)
+    assert result["val_loss"] == pytest.approx(evaluated.loss, rel=1e-6)
+    assert result["val_perplexity"] == pytest.approx(math.exp(evaluated.loss), rel=1e-6)
+    assert result["val_bits_per_byte"] == pytest.approx(evaluated.bits_per_byte, rel=1e-6)
+    assert result["copy_score"] == result["copy_first_loss"] - result["copy_second_loss"]
+    assert result["copy_score"] == metrics(whole.path)[-1]["val_copy_score"]
+    # A model of 20 steps is near the uniform distribution, and copies nothing.
+    assert 4 < result["copy_first_loss"] < math.log(toy.model.vocab_size) + 1
+    assert abs(result["copy_score"]) < 0.1
     assert (result["steps"], result["tokens"]) == (STEPS, tokens)
     assert flops == 3 * 2 * toy.model.d_model * toy.model.vocab_size * tokens
     assert result["parameters"] == sum(x.size for x in jax.tree.leaves(whole.trainer.state.params))
@@ -173,7 +179,9 @@ def test_a_finished_run_tells_its_result_again_and_changes_nothing(toy, whole, m
 def test_which_checkpoints_stay(toy, tmp_path, monkeypatch):
     """The last two, every multiple of six, and the best one: here the validation at step 10."""
     losses = {5: 3.0, 10: 1.0, 15: 2.0, 20: 2.5}
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: EvalResult(losses[trainer.step], 1, 1))
+    monkeypatch.setattr(
+        validation, "evaluate", lambda *_, **__: EvalResult(losses[trainer.step], 1, 1)
+    )
     config = dataclasses.replace(
         toy,
         checkpoint=CheckpointConfig(every_steps=2, keep_last=2, keep_every=6, keep_best=1),
@@ -229,7 +237,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(toy, whole, tmp_path, step, name
 
 
 def test_a_validation_loss_that_is_not_finite_ends_the_run(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: EvalResult(math.nan, 1, 1))
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: EvalResult(math.nan, 1, 1))
     with pytest.raises(
         RunStopped, match=r"at step 8: validation loss nan; the last good .* step 5"
     ):

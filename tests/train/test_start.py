@@ -91,6 +91,12 @@ def test_branch_equals_a_run_with_that_decay_from_the_start(branch, toy_run, tmp
     embeddings = branched.state.params["embedding"], load_run(f"{toy_run}@15").params["embedding"]
     assert not np.array_equal(*map(np.asarray, embeddings))
 
+    # Its metrics are whole too: the source's up to step 10, and then its own.
+    rows, theirs = branched.run.metrics(), RunDirectory(toy_run).metrics()
+    assert [row["step"] for row in rows if "loss" in row] == list(range(1, BRANCH_STEPS + 1))
+    assert [row for row in rows if row["step"] <= 10] == [r for r in theirs if r["step"] <= 10]
+    assert rows[-1]["val_copy_score"] == whole.run.metrics()[-1]["val_copy_score"]
+
 
 def test_branch_from_a_given_step(branch, toy_run, tmp_path):
     assert start(branch, tmp_path, branch_from=f"{toy_run}@5").state.step == 5
