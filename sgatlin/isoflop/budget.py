@@ -12,7 +12,7 @@ from sgatlin.config import Config
 from sgatlin.errors import UserError, require_one_of
 from sgatlin.scaling.flops import training_flops
 
-Convention = Literal["paper", "full"]
+Convention = Literal["paper", "full", "causal"]
 
 StepSeconds = Callable[[str], float]
 """Seconds of a training step on a device of that name."""
@@ -46,7 +46,7 @@ class FlopBudget:
     def steps(self, config: Config, step_seconds: StepSeconds) -> int:
         """Optimizer steps of `config` that it pays for, rounded; at least 1."""
         flops = training_flops(config.model, config.data.seq_len)
-        per_token = flops.paper if self.convention == "paper" else flops.full
+        per_token = getattr(flops, self.convention)
         return max(1, round(self.flops / (per_token * config.tokens_per_step)))
 
 

@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a fit comes to: numbers with their intervals, and where there is none, why."""
+"""The results of a fit: numbers with their intervals, and the reason where there is none.
+
+P passes: the runs as measured, then each draw of documents and seeds.
+"""
 
 import dataclasses
 import math
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from sgatlin.isoflop.budget import Budget
+
+INTERVAL = (2.5, 97.5)
+"""Percentiles of the draws."""
 
 
 class Estimate(NamedTuple):
@@ -16,8 +25,33 @@ class Estimate(NamedTuple):
     high: float
 
     def exp(self) -> "Estimate":
-        """Of a loss in nats the perplexity."""
+        """The perplexity of a loss in nats."""
         return Estimate(*(math.exp(number) for number in self))
+
+    @classmethod
+    def of(cls, value_P: Float[np.ndarray, " P"]) -> "Estimate":
+        """The value as measured, and the interval of the draws that are not NaN.
+
+        The interval is everything if no draw has a value.
+        """
+        drawn_P = value_P[1:][~np.isnan(value_P[1:])]
+        low, high = np.percentile(drawn_P, INTERVAL) if len(drawn_P) else (-np.inf, np.inf)
+        return cls(float(value_P[0]), float(low), float(high))
+
+
+class SeedSpread(NamedTuple):
+    """The losses of one size that was run with several seeds."""
+
+    layer: str
+    budget: Budget
+    scale: float
+    losses: tuple[float, ...]
+    """Nats per token, by seed."""
+
+    @property
+    def difference(self) -> float:
+        """Highest minus lowest loss."""
+        return max(self.losses) - min(self.losses)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,9 +74,9 @@ class Optimum:
     sizes: tuple[Size, ...]
     """All that were run, by parameters."""
     fitted: tuple[float, ...]
-    """Scales of those that the parabola goes through."""
+    """Scales of the sizes near the best, which the parabola is fitted to."""
     refused: str | None
-    """Why there is no minimum to tell of; the three fields after it are None then."""
+    """Why no minimum is given; the three fields after it are None then."""
     coefficients: tuple[float, float, float] | None
     """(a, b, c) of loss = a + b (u - c)^2, u = ln(parameters)."""
     parameters: Estimate | None
@@ -68,7 +102,9 @@ class PowerLaw:
     size_exponent: Estimate
     """Of the best size: parameters ~ budget ** size_exponent."""
     budgets: tuple[float, ...]
-    """Amounts of the budgets it goes through: at least two; beyond them it extrapolates."""
+    """Amounts of the budgets that it is fitted to: at least two; beyond them it extrapolates."""
+    refused: str | None = None
+    """The measured losses that contradict the law; nothing may be computed from it then."""
 
     def loss(self, amount: float) -> float:
         """Nats per token at a budget."""
@@ -81,13 +117,14 @@ class PowerLaw:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Multiplier:
-    """How much more of the budget the reference layer would need for a layer's best loss."""
+    """How many times a layer's budget the reference layer needs for the same loss."""
 
     layer: str
     budget: Budget
     factor: Estimate
     extrapolated: bool
-    """The reference was not measured at that much: its power law was continued."""
+    """The loss lies beyond those measured for the reference, whose power law was continued.
+    Otherwise the factor is interpolated between the reference's own runs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,9 +148,10 @@ class StudyFit:
     reference: str
     """The layer that multipliers are against."""
     seed_deviation: float
-    """Standard deviation of the loss between seeds, pooled over all sizes that have several."""
-    n_repeated: int
-    """How many sizes have several seeds; with none the deviation is 0, and intervals too narrow."""
+    """Standard deviation of the loss between seeds in nats, robust (`resample.seed_noise`); 0
+    without repeated sizes, and the intervals are too narrow then."""
+    seeds: tuple[SeedSpread, ...]
+    """The sizes that have several seeds, the largest difference first."""
     optima: tuple[Optimum, ...]
     """By budget, then layer."""
     laws: tuple[PowerLaw, ...]

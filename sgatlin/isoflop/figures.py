@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A study in two figures, in the manner of the paper's.
+"""A study in two figures, like the paper's.
 
 Perplexity against parameters for each budget, and the best perplexity against what it costs: FLOPs,
 seconds of a device, training memory, tokens. The paper is Schug 2026, arXiv 2606.07414.
@@ -118,7 +118,8 @@ def draw_best(
     """Draws the best perplexity against each of its costs, as PATH.svg and PATH.png.
 
     * Against the budget: the fitted minimum with its 95 % interval, or hollow the best size that
-      was run where the fit was refused; the power law as a line among the budgets measured.
+      was run where the fit was refused. The power law is a line among the budgets measured; where
+      there is none, or runs contradict it, dots join the points.
     * Against seconds of each device in `step_times` (steps times the step measured there), and
       against tokens: the runs at the study's rate that nothing cheaper of the same layer equals,
       joined by a line, and the others around them as specks. Seeds are averaged first, so that
@@ -155,15 +156,20 @@ def draw_best(
 def _draw_optima(panel: "Axes", fit: StudyFit, looks: Looks) -> list[float]:
     """The best of each layer against the budget; returns the perplexities to show."""
     drawn = []
-    for law in fit.laws:
+    laws = [law for law in fit.laws if law.refused is None]
+    for law in laws:
         low, high = math.log(law.budgets[0]), math.log(law.budgets[-1])
         xs = [math.exp(low + (high - low) * i / (CURVE_POINTS - 1)) for i in range(CURVE_POINTS)]
         look = looks[law.layer]
         ys = [math.exp(law.loss(x)) for x in xs]
         panel.plot(xs, ys, color=look.colour, linestyle=look.line, linewidth=1.2)
+    without_law = {optimum.layer for optimum in fit.optima} - {law.layer for law in laws}
+    for layer in sorted(without_law):
+        points = [(o.budget.amount, _best(o).exp().value) for o in fit.optima if o.layer == layer]
+        panel.plot(*zip(*points, strict=True), ":", color=looks[layer].colour, linewidth=0.9)
     for optimum in fit.optima:
-        best = optimum.best.loss if optimum.loss is None else optimum.loss
-        x, look, perplexity = optimum.budget.amount, looks[optimum.layer], best.exp()
+        x, look = optimum.budget.amount, looks[optimum.layer]
+        perplexity = _best(optimum).exp()
         _errorbar(panel, [x], [perplexity], look, markersize=0)
         _mark(panel, x, perplexity.value, look, hollow=optimum.loss is None, size=6)
         drawn.append(perplexity.value)
@@ -173,8 +179,16 @@ def _draw_optima(panel: "Axes", fit: StudyFit, looks: Looks) -> list[float]:
     return drawn
 
 
+def _best(optimum: Optimum) -> Estimate:
+    """The fitted minimum, or the best size that was run where there is none."""
+    return optimum.best.loss if optimum.loss is None else optimum.loss
+
+
 def _draw_frontier(panel: "Axes", points: Points, look: Style) -> Points:
-    """All points of a layer as specks and its frontier as a line; returns the frontier."""
+    """Draws all points of a layer as specks and its frontier as a line; returns the frontier.
+
+    The line ends at the best run: what the layer reaches at a higher cost is not known.
+    """
     best = frontier(points)
     specks = zip(*points, strict=True)
     panel.plot(*specks, ".", color=look.colour, markersize=2, alpha=0.6)

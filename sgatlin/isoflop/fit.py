@@ -16,25 +16,18 @@ from jaxtyping import Bool, Float
 
 from sgatlin.errors import UserError
 from sgatlin.isoflop.budget import Budget
-from sgatlin.isoflop.estimates import (
-    Estimate,
-    Gap,
-    Multiplier,
-    Optimum,
-    PowerLaw,
-    Size,
-    StudyFit,
-)
+from sgatlin.isoflop.estimates import Estimate, Gap, Optimum, Size, StudyFit
+from sgatlin.isoflop.laws import Curve, fit_laws, multipliers
 from sgatlin.isoflop.records import Record
 from sgatlin.isoflop.resample import by_size, resample, seed_noise
 
-INTERVAL = (2.5, 97.5)
-"""Percentiles of the draws."""
-MIN_SIZES = 3
-"""What a parabola needs."""
+MIN_SIZES = 4
+"""Sizes that a parabola is fitted to, at least. It goes through any three points exactly, whether
+or not the loss is a parabola: nothing checks its curvature then, and its minimum always lies below
+the best run."""
 NEAR = 0.3
-"""Nats above the lowest loss up to which a parabola is taken to hold: far from their minimum losses
-rise much faster towards many parameters, and few steps, than towards few."""
+"""Nats above the lowest loss up to which the loss is taken for a parabola. Far from the minimum it
+rises much faster towards many parameters, which get few steps, than towards few."""
 
 
 def fit_study(
@@ -47,11 +40,11 @@ def fit_study(
 ) -> StudyFit:
     """Fits the records of `budgets` that are at the study's own learning rate.
 
-    Per budget and layer a parabola in ln(parameters) through the mean losses of the sizes near the
-    best (NEAR, and in any case its neighbours), all of equal weight; refused, and said why, where
-    it has no minimum among them. Across budgets
-    power laws through the minima. Multipliers are against the law of `reference`, so there are
-    none where it has no minimum at two budgets, or its loss does not fall with the budget.
+    Per budget and layer it fits a parabola in ln(parameters) to the mean losses of the sizes near
+    the best (NEAR, and its neighbors in any case), all of equal weight. It refuses a minimum that
+    fewer than MIN_SIZES sizes determine or that lies at their edge, and says why. Power laws go
+    through the minima of each layer, and are refused if a measured loss contradicts them
+    (`laws.fit_laws`). Multipliers are against `reference` (`laws.multipliers`).
 
     Args:
       budgets: of one kind: FLOPs of one convention, seconds of one device, or tokens.
@@ -75,19 +68,14 @@ def fit_study(
         )
     noise = seed_noise(main)
     curves = _curves(main, resample(main, noise, draws=draws, seed=seed))
-    found = [curve for curve in curves if curve.optimum.refused is None]
-    laws = [
-        _law(own)
-        for layer in dict.fromkeys(curve.optimum.layer for curve in found)
-        if len(own := [curve for curve in found if curve.optimum.layer == layer]) > 1
-    ]
+    laws = fit_laws(curves)
     return StudyFit(
         reference=reference,
         seed_deviation=noise.deviation,
-        n_repeated=noise.n_repeated,
+        seeds=noise.spreads,
         optima=tuple(curve.optimum for curve in curves),
         laws=tuple(law.law for law in laws),
-        multipliers=_multipliers(found, laws, reference),
+        multipliers=multipliers(curves, laws, reference),
         gaps=_gaps(curves),
     )
 
@@ -103,27 +91,7 @@ class _Parabola:
     """Whether it has a minimum, and that among the sizes."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Curve:
-    """An optimum, and what it is in every pass: NaN where that has no interior minimum."""
-
-    optimum: Optimum
-    best_P: Float[np.ndarray, " P"]
-    """Loss of the size whose measured loss is lowest: always a number."""
-    loss_P: Float[np.ndarray, " P"]
-    log_parameters_P: Float[np.ndarray, " P"]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Law:
-    """A power law, and its numbers in every pass; the exponent is positive where the loss falls."""
-
-    law: PowerLaw
-    exponent_P: Float[np.ndarray, " P"]
-    log_coefficient_P: Float[np.ndarray, " P"]
-
-
-def _curves(records: Sequence[Record], loss_PR: Float[np.ndarray, "P R"]) -> list[_Curve]:
+def _curves(records: Sequence[Record], loss_PR: Float[np.ndarray, "P R"]) -> list[Curve]:
     """Of every budget, the smallest first, and of every layer that was run with it."""
     groups: dict[tuple[Budget, str], list[tuple[Size, np.ndarray]]] = {}
     for (layer, budget, scale), places in by_size(records).items():
@@ -131,7 +99,7 @@ def _curves(records: Sequence[Record], loss_PR: Float[np.ndarray, "P R"]) -> lis
         size = Size(
             scale=scale,
             parameters=records[places[0]].result.parameters,
-            loss=_estimate(loss_P),
+            loss=Estimate.of(loss_P),
             n_seeds=len(places),
         )
         groups.setdefault((budget, layer), []).append((size, loss_P))
@@ -146,7 +114,7 @@ def _curves(records: Sequence[Record], loss_PR: Float[np.ndarray, "P R"]) -> lis
 
 def _curve(
     layer: str, budget: Budget, sizes: tuple[Size, ...], loss_PS: Float[np.ndarray, "P S"]
-) -> _Curve:
+) -> Curve:
     near = _near([size.loss.value for size in sizes])
     optimum = Optimum(
         layer=layer,
@@ -163,24 +131,24 @@ def _curve(
     best_P = loss_PS[:, np.argmin(loss_PS[0])]
     n_distinct = len({size.parameters for size in sizes})
     if n_distinct < MIN_SIZES:
-        why = f"{n_distinct} of the {MIN_SIZES} sizes that a parabola needs: add sizes"
-        return _Curve(dataclasses.replace(optimum, refused=why), best_P, nothing_P, nothing_P)
+        why = f"{n_distinct} of the {MIN_SIZES} sizes that a fit needs: add sizes"
+        return Curve(dataclasses.replace(optimum, refused=why), best_P, nothing_P, nothing_P)
     fit = _parabola(np.log([size.parameters for size in sizes[near]]), loss_PS[:, near])
     share = float(fit.interior_P[1:].mean())
-    refused = _refused(sizes, fit)
+    refused = _refused(sizes, sizes[near], fit)
     if refused is not None:
         optimum = dataclasses.replace(optimum, refused=refused, interior_share=share)
-        return _Curve(optimum, best_P, nothing_P, nothing_P)
+        return Curve(optimum, best_P, nothing_P, nothing_P)
     loss_P = np.where(fit.interior_P, fit.a_P, np.nan)
     log_parameters_P = np.where(fit.interior_P, fit.c_P, np.nan)
     optimum = dataclasses.replace(
         optimum,
         coefficients=(float(fit.a_P[0]), float(fit.b_P[0]), float(fit.c_P[0])),
-        parameters=_estimate(np.exp(log_parameters_P)),
-        loss=_estimate(loss_P),
+        parameters=Estimate.of(np.exp(log_parameters_P)),
+        loss=Estimate.of(loss_P),
         interior_share=share,
     )
-    return _Curve(optimum, best_P, loss_P, log_parameters_P)
+    return Curve(optimum, best_P, loss_P, log_parameters_P)
 
 
 def _near(losses: Sequence[float]) -> slice:
@@ -206,14 +174,20 @@ def _parabola(u_S: Float[np.ndarray, " S"], loss_PS: Float[np.ndarray, "P S"]) -
     return _Parabola(a_P, b_P, c_P, interior_P)
 
 
-def _refused(sizes: tuple[Size, ...], fit: _Parabola) -> str | None:
-    """Why the runs as measured have no minimum to tell of, and what to add; None if they do."""
+def _refused(sizes: tuple[Size, ...], near: tuple[Size, ...], fit: _Parabola) -> str | None:
+    """Why the runs as measured determine no minimum, and what to add; None if they do."""
     smallest, largest = sizes[0], sizes[-1]
     best = min(sizes, key=lambda size: size.loss.value)
     if best is smallest:
         return f"the smallest size, s={smallest.scale:g}, has the lowest loss: add smaller sizes"
     if best is largest:
         return f"the largest size, s={largest.scale:g}, has the lowest loss: add larger sizes"
+    if len({size.parameters for size in near}) < MIN_SIZES:
+        scales = ", ".join(f"{size.scale:g}" for size in near)
+        return (
+            f"only the sizes s={scales} are near the best, and a parabola goes through any three "
+            "points: add sizes between them"
+        )
     if not fit.b_P[0] > 0:
         return "the parabola through the losses has no minimum: add sizes on both sides, or seeds"
     if not fit.interior_P[0]:
@@ -226,59 +200,7 @@ def _refused(sizes: tuple[Size, ...], fit: _Parabola) -> str | None:
     return None
 
 
-def _law(curves: Sequence[_Curve]) -> _Law:
-    """Of one layer's minima at two budgets or more, by least squares in logarithms."""
-    amounts = tuple(curve.optimum.budget.amount for curve in curves)
-    log_amount_B = np.log(amounts)
-    middle = log_amount_B.mean()
-    fit_2B = np.linalg.pinv(np.vander(log_amount_B - middle, 2, increasing=True))
-    with np.errstate(invalid="ignore"):  # noise can draw a loss below 0, which has no logarithm
-        log_loss_BP = np.log([curve.loss_P for curve in curves])
-    log_middle_P, slope_P = fit_2B @ log_loss_BP
-    log_coefficient_P = log_middle_P - slope_P * middle
-    _, size_exponent_P = fit_2B @ np.stack([curve.log_parameters_P for curve in curves])
-    law = PowerLaw(
-        layer=curves[0].optimum.layer,
-        coefficient=float(np.exp(log_coefficient_P[0])),
-        exponent=_estimate(-slope_P),
-        size_exponent=_estimate(size_exponent_P),
-        budgets=amounts,
-    )
-    return _Law(law, -slope_P, log_coefficient_P)
-
-
-def _multipliers(
-    curves: Sequence[_Curve], laws: Sequence[_Law], reference: str
-) -> tuple[Multiplier, ...]:
-    """Where the reference's law, coefficient * (factor * budget) ** -exponent, has a layer's loss.
-
-    A draw in which the reference's loss does not fall with the budget has no such factor.
-    """
-    law = next((law for law in laws if law.law.layer == reference), None)
-    if law is None or not law.exponent_P[0] > 0:
-        return ()
-    exponent_P = np.where(law.exponent_P > 0, law.exponent_P, np.nan)
-    multipliers = []
-    for curve in curves:
-        layer, budget = curve.optimum.layer, curve.optimum.budget
-        if layer == reference:
-            continue
-        with np.errstate(invalid="ignore", over="ignore"):
-            log_needed_P = (law.log_coefficient_P - np.log(curve.loss_P)) / exponent_P
-            # Of logarithms, which are finite where a nearly flat law asks for more than a float.
-            factor = np.exp(_estimate(log_needed_P - np.log(budget.amount)))
-        multipliers.append(
-            Multiplier(
-                layer=layer,
-                budget=budget,
-                factor=Estimate(*factor.tolist()),
-                extrapolated=not law.law.is_measured(float(factor[0]) * budget.amount),
-            )
-        )
-    return tuple(multipliers)
-
-
-def _gaps(curves: Sequence[_Curve]) -> tuple[Gap, ...]:
+def _gaps(curves: Sequence[Curve]) -> tuple[Gap, ...]:
     """Of the best sizes that were run, to the best of the others: the same sizes in every draw."""
     gaps = []
     for curve in curves:
@@ -286,16 +208,9 @@ def _gaps(curves: Sequence[_Curve]) -> tuple[Gap, ...]:
         others = [c for c in curves if c.optimum.budget == budget and c is not curve]
         if others:
             best = min(others, key=lambda other: other.best_P[0])
-            nats = _estimate(curve.best_P - best.best_P)
+            nats = Estimate.of(curve.best_P - best.best_P)
             gaps.append(Gap(layer=layer, other=best.optimum.layer, budget=budget, nats=nats))
     return tuple(gaps)
-
-
-def _estimate(value_P: Float[np.ndarray, " P"]) -> Estimate:
-    """As measured, and the interval of the draws that have a value: everything where none has."""
-    drawn_P = value_P[1:][~np.isnan(value_P[1:])]
-    low, high = np.percentile(drawn_P, INTERVAL) if len(drawn_P) else (-np.inf, np.inf)
-    return Estimate(float(value_P[0]), float(low), float(high))
 
 
 def _kind(budget: Budget) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sgatlin.errors import UserError
 from sgatlin.files import write_output
-from sgatlin.isoflop import tables
+from sgatlin.isoflop import cost_tables, tables
 from sgatlin.isoflop.budget import Budget, FlopBudget
 from sgatlin.isoflop.estimates import StudyFit
 from sgatlin.isoflop.execute import pending
@@ -14,6 +14,23 @@ from sgatlin.isoflop.figures import draw_best, draw_sizes
 from sgatlin.isoflop.fit import fit_study
 from sgatlin.isoflop.records import Record, Results, StepTimes
 from sgatlin.isoflop.study import Study, budgets_of
+
+CONVENTIONS = (
+    "Training FLOPs as multiples of those in the convention `paper`, which counts attention",
+    "without its causal mask and leaves out the unembedding: first with the unembedding (`full`),",
+    "then with causal attention (`causal`: half of the tokens on average). Of two layers at one",
+    "`paper` budget the one with the smaller multiple spends less in that convention.",
+)
+SECONDS = (
+    "Lowest perplexity within a limit on the seconds of steps, and the seconds of that run. A dash",
+    "means that the layer's best run took less: what it reaches in more time is not known. A run",
+    "that takes a little longer than the limit is not counted, so compare cells by their seconds.",
+)
+MUCH_WARMUP = 0.1
+RATES = (
+    "Perplexity, one seed. At rates outside the last column only one size was run, the best one at",
+    "the rates in it: layers may have other best sizes at their own best rates.",
+)
 
 
 def fits(study: Study, results: Results) -> dict[str, StudyFit]:
@@ -48,9 +65,9 @@ def fit_lines(study: Study, results: Results) -> list[str]:
     for kind, fit in fits(study, results).items():
         for budget in _budgets(fit):
             lines += ["", f"{budget.described}:", *tables.optima(fit, budget).lines()]
-        if fit.laws:
-            lines += ["", f"Across {kind}:", *tables.laws(fit).lines()]
-        lines += ["", *_seeds(fit), *tables.refusals(fit)]
+        if (laws := tables.laws(fit)) is not None:
+            lines += ["", f"Across {kind}:", *laws.lines()]
+        lines += ["", *_seeds(fit), *tables.refusals(fit), *tables.refused_laws(fit)]
     return lines[1:]
 
 
@@ -105,19 +122,15 @@ def page(
         ]
         for budget in _budgets(fit):
             lines += [f"**{budget.described}**", "", *tables.optima(fit, budget).markdown(), ""]
-        if fit.laws:
-            lines += ["Laws through the parabolas' minima, loss ~ budget^-exponent:", ""]
-            lines += [*tables.laws(fit).markdown(), ""]
-        lines += [*_seeds(fit), ""]
-        if refused := tables.refusals(fit):
-            lines += ["No minimum is told where there is none:", ""]
-            lines += [*(f"* {line}" for line in refused), ""]
+        lines += _reliability(fit)
         for budget in _budgets(fit):
             lines += [f"All runs at {budget.described}, perplexity:", ""]
             lines += [*tables.all_runs(main, budget).markdown(), ""]
     lines += _costs(study, main, results.step_times())
+    if (table := cost_tables.conventions(study, main)) is not None:
+        lines += ["## FLOPs in other conventions", "", *CONVENTIONS, "", *table.markdown(), ""]
     if rates := tables.rates(records):
-        lines += ["## Learning rates", "", "Perplexity, one seed:", "", *rates.markdown(), ""]
+        lines += ["## Learning rates", "", *RATES, "", *rates.markdown(), ""]
     if switches := tables.switches(study, records):
         lines += ["## One switch at a time", "", *switches.markdown(), ""]
     return lines[:-1]
@@ -130,6 +143,7 @@ def _how(study: Study, results: Results, records: Sequence[Record], spec: str) -
     left = pending(study.expand(results).runs, results)
     waiting = f"; {len(left)} of the study's runs are still to be made" if left else ""
     schedule = config.optimizer.schedule
+    warming = sum(_warmup(record) > MUCH_WARMUP * record.result.steps for record in records)
     n_documents = len(records[0].documents.tokens)
     n_tokens = sum(records[0].documents.tokens)
     options = f"{spec} --results {results.path}"
@@ -140,21 +154,49 @@ def _how(study: Study, results: Results, records: Sequence[Record], spec: str) -
         "",
         f"{len(records)} runs on {devices}, {', '.join(versions)}{waiting}. Steps of "
         f"{config.data.batch_size} windows of {config.data.seq_len:,} tokens; rate "
-        f"{config.optimizer.learning_rate:g} unless said otherwise, {schedule.warmup_steps} steps "
-        f"of warm-up, schedule {schedule.kind}. Perplexity is of all {n_tokens:,} held-out tokens, "
-        f"the same for every run. Intervals are of 95 %, over {n_documents:,} documents and over "
-        "seeds; documents are drawn alike for all layers, so gaps are known better than "
-        "perplexities.",
+        f"{config.optimizer.learning_rate:g} unless the text names another; "
+        f"{schedule.warmup_steps} steps of warm-up, which are more than {MUCH_WARMUP:.0%} of the "
+        f"steps in {warming} of the runs; schedule {schedule.kind}. Perplexity is of all "
+        f"{n_tokens:,} held-out tokens, the same for every run. Intervals cover 95 % of draws of "
+        f"{n_documents:,} documents and of the noise between seeds; all layers get the same draws "
+        "of documents, so gaps are known better than perplexities.",
     ]
 
 
+def _warmup(record: Record) -> int:
+    steps: int = record.config["optimizer"]["schedule"]["warmup_steps"]
+    return steps
+
+
+def _reliability(fit: StudyFit) -> list[str]:
+    """What is known of laws and seeds, and which minima and laws are refused."""
+    lines: list[str] = []
+    if (laws := tables.laws(fit)) is not None:
+        lines += ["Power laws through the parabolas' minima, loss ~ budget^-exponent:", ""]
+        lines += [*laws.markdown(), ""]
+    if refused := tables.refused_laws(fit):
+        lines += ["Refused power laws, from which nothing is computed:", ""]
+        lines += [*(f"* {line}" for line in refused), ""]
+    lines += [*_seeds(fit), ""]
+    if fit.seeds:
+        lines += [*tables.seeds(fit).markdown(), ""]
+    if refused := tables.refusals(fit):
+        lines += ["No minimum is fitted for these, and the best run stands for them:", ""]
+        lines += [*(f"* {line}" for line in refused), ""]
+    return lines
+
+
 def _seeds(fit: StudyFit) -> list[str]:
-    if not fit.n_repeated:
-        return ["No size has several seeds: intervals are of documents alone, and too narrow."]
-    sizes = "1 size" if fit.n_repeated == 1 else f"{fit.n_repeated} sizes"
+    if not fit.seeds:
+        return ["No size has several seeds: intervals cover documents alone, and are too narrow."]
+    largest = fit.seeds[0]
+    sizes = "1 size" if len(fit.seeds) == 1 else f"{len(fit.seeds)} sizes"
     return [
-        f"Between seeds the loss has a standard deviation of {fit.seed_deviation:.4f} nats "
-        f"({sizes} with several)."
+        f"Noise between seeds: a standard deviation of {fit.seed_deviation:.4f} nats, from the "
+        f"median difference of two seeds ({sizes} with several). The largest difference is "
+        f"{largest.difference:.4f} nats ({largest.layer} at s={largest.scale:g}, "
+        f"{largest.budget.name}). Intervals take the median noise, or for a size whose seeds "
+        "differ by more its own: they do not cover jumps of sizes with one seed."
     ]
 
 
@@ -162,8 +204,8 @@ def _costs(study: Study, records: Sequence[Record], all_times: Sequence[StepTime
     lines: list[str] = []
     for times in all_times:
         lines += [f"## Time and memory on {times.device}", ""]
-        lines += ["A step, alone on the device, and what it takes of memory:", ""]
-        lines += [*tables.step_costs(study, times).markdown(), ""]
+        lines += ["Time and memory of a training step, alone on the device:", ""]
+        lines += [*cost_tables.step_costs(study, times).markdown(), ""]
         timed = [r for r in records if times.row(r.run.layer, r.run.scale) is not None]
         seconds: dict[str, list[float]] = {}
         for record in timed:
@@ -171,14 +213,15 @@ def _costs(study: Study, records: Sequence[Record], all_times: Sequence[StepTime
             assert row is not None
             seconds.setdefault(record.run.layer, []).append(1e-3 * row.ms * record.result.steps)
         if seconds:
-            lines += ["Least perplexity of all runs within so many seconds of steps:", ""]
-            lines += [*tables.reached(timed, seconds, "s").markdown(), ""]
+            lines += [*SECONDS, ""]
+            table = cost_tables.reached(timed, seconds, "s", more_was_run=False)
+            lines += [*table.markdown(), ""]
         lines += _memory(records, times)
     return lines
 
 
 def _memory(records: Sequence[Record], times: StepTimes) -> list[str]:
-    """Least perplexity by memory, at the largest of the FLOP budgets that most layers ran."""
+    """Lowest perplexity by memory, at the largest of the FLOP budgets that most layers ran."""
     layers: dict[Budget, set[str]] = {}
     for record in records:
         if isinstance(record.run.budget, FlopBudget):
@@ -195,8 +238,12 @@ def _memory(records: Sequence[Record], times: StepTimes) -> list[str]:
             found.append(record)
     if not found:
         return []
-    told = f"Least perplexity of the runs at {largest.described} in so much memory:"
-    return [told, "", *tables.reached(found, gigabytes, "GB").markdown(), ""]
+    title = (
+        f"Lowest perplexity at {largest.described} within a limit on training memory, and the "
+        "memory of that run:"
+    )
+    table = cost_tables.reached(found, gigabytes, "GB", more_was_run=True)
+    return [title, "", *table.markdown(), ""]
 
 
 def _budgets(fit: StudyFit) -> list[Budget]:

@@ -4,7 +4,9 @@
 P passes: first the runs as measured, then each draw; R runs, N documents.
 """
 
+import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,21 +15,29 @@ from jaxtyping import Float
 
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.isoflop.budget import Budget
+from sgatlin.isoflop.estimates import SeedSpread
 from sgatlin.isoflop.records import Record
 
 SizeKey = tuple[str, Budget, float]
 """Layer, budget and scale: its records differ by seed alone."""
 
 
+MEDIAN_DIFFERENCE = math.sqrt(2) * statistics.NormalDist().inv_cdf(0.75)
+"""The median distance of two normal draws of standard deviation 1: 0.954."""
+MEDIAN_EFFICIENCY = 0.37
+"""How many degrees of freedom a median is worth for each that a variance has (normal noise): the
+asymptotic efficiency of the median absolute deviation (Huber 1981, Robust Statistics, ch. 5)."""
+
+
 class SeedNoise(NamedTuple):
     """How the loss varies between seeds of one size."""
 
     deviation: float
-    """Pooled standard deviation in nats per token; 0 where no size has several seeds."""
+    """Robust standard deviation in nats per token; 0 where no size has several seeds."""
     degrees: int
-    """Degrees of freedom: runs less sizes, of those sizes that have several seeds."""
-    n_repeated: int
-    """How many sizes have several seeds."""
+    """Runs minus sizes, counting only sizes that have several seeds."""
+    spreads: tuple[SeedSpread, ...]
+    """The sizes that have several seeds, the largest difference first."""
 
 
 def by_size(records: Sequence[Record]) -> dict[SizeKey, list[int]]:
@@ -40,14 +50,29 @@ def by_size(records: Sequence[Record]) -> dict[SizeKey, list[int]]:
 
 
 def seed_noise(records: Sequence[Record]) -> SeedNoise:
-    """Pooled over all sizes with several seeds, which are taken to vary alike."""
-    sizes = [[records[i].loss for i in places] for places in by_size(records).values()]
-    repeated = [losses for losses in sizes if len(losses) > 1]
-    if not repeated:
-        return SeedNoise(0.0, 0, 0)
-    degrees = sum(len(losses) - 1 for losses in repeated)
-    squares = sum(float(np.var(losses)) * len(losses) for losses in repeated)
-    return SeedNoise(math.sqrt(squares / degrees), degrees, len(repeated))
+    """The noise of sizes with several seeds, from the median difference of two seeds.
+
+    A few pairs that jump (for example where one run learned to copy from its context and the other
+    did not) leave a median as it is, while a single one can set a pooled variance. The deviation is
+    therefore that of ordinary runs, and `spreads` shows the jumps.
+    """
+    spreads = [
+        SeedSpread(*size, losses=tuple(records[i].loss for i in places))
+        for size, places in by_size(records).items()
+        if len(places) > 1
+    ]
+    if not spreads:
+        return SeedNoise(0.0, 0, ())
+    differences = [
+        abs(one - other)
+        for spread in spreads
+        for one, other in itertools.combinations(spread.losses, 2)
+    ]
+    return SeedNoise(
+        deviation=statistics.median(differences) / MEDIAN_DIFFERENCE,
+        degrees=sum(len(spread.losses) - 1 for spread in spreads),
+        spreads=tuple(sorted(spreads, key=lambda spread: -spread.difference)),
+    )
 
 
 def resample(
@@ -58,12 +83,13 @@ def resample(
     A draw takes as many documents as there are, with replacement and the same for all runs:
     texts that are hard are hard for every model, so differences between runs vary much less than
     their losses (paired cluster bootstrap: Efron and Tibshirani 1993, An Introduction to the
-    Bootstrap, ch. 8). To each run it adds normal noise of the deviation between seeds, itself
-    drawn from its chi-square distribution: with few repeated sizes it is badly known, and
-    intervals are as wide as Student's t makes them.
+    Bootstrap, ch. 8). To each run it adds normal noise of the deviation between seeds, or of the
+    deviation among the seeds of its own size if that is larger. The deviation is itself drawn from
+    a chi-square distribution of MEDIAN_EFFICIENCY times its degrees of freedom, at least one: with
+    few repeated sizes it is badly known, and intervals are as wide as Student's t makes them.
 
     A run's loss is its `val_loss` plus what the draw of documents changes, so that intervals are
-    about the very numbers that records tell, free of the rounding of documents' sums.
+    about the very numbers in the records, free of the rounding of documents' sums.
 
     Raises:
       UserError: a record that does not fit the others, or draws below 1.
@@ -82,11 +108,22 @@ def resample(
     drawn_PR = times_PN @ nats_NR / (times_PN @ tokens_N)[:, None]
     change_PR = drawn_PR - nats_NR.sum(axis=0) / tokens_N.sum()
     if noise.degrees:
-        spread_P = np.sqrt(noise.degrees / rng.chisquare(noise.degrees, size=draws))
-        between_seeds_PR = rng.normal(scale=noise.deviation, size=(draws, n_runs))
-        change_PR += spread_P[:, None] * between_seeds_PR
+        degrees = max(1.0, MEDIAN_EFFICIENCY * noise.degrees)
+        spread_P = np.sqrt(degrees / rng.chisquare(degrees, size=draws))
+        normal_PR = rng.normal(size=(draws, n_runs))
+        change_PR += spread_P[:, None] * normal_PR * _deviations(records, noise)
     loss_R = np.array([record.loss for record in records])
     return np.vstack([loss_R, loss_R + change_PR])
+
+
+def _deviations(records: Sequence[Record], noise: SeedNoise) -> Float[np.ndarray, " R"]:
+    """The deviation between seeds of each run: that of its own size if seeds jump there."""
+    own = {
+        (spread.layer, spread.budget, spread.scale): statistics.stdev(spread.losses)
+        for spread in noise.spreads
+    }
+    sizes = [(r.run.layer, r.run.budget, r.run.scale) for r in records]
+    return np.array([max(noise.deviation, own.get(size, 0.0)) for size in sizes])
 
 
 def _check(records: Sequence[Record]) -> None:

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a study came to, as tables: the same rows for a terminal and for Markdown."""
+"""The results of a study as tables: the same rows for a terminal and for Markdown."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from sgatlin.isoflop.budget import Budget, short
 from sgatlin.isoflop.estimates import Estimate, Optimum, StudyFit
-from sgatlin.isoflop.figures import frontier, seed_means
-from sgatlin.isoflop.fit import INTERVAL
-from sgatlin.isoflop.panels import plain
-from sgatlin.isoflop.records import Record, StepTimes
+from sgatlin.isoflop.figures import seed_means
+from sgatlin.isoflop.records import Record
 from sgatlin.isoflop.resample import resample, seed_noise
 from sgatlin.isoflop.study import Study
 from sgatlin.tables import aligned
@@ -53,10 +49,11 @@ def optima(fit: StudyFit, budget: Budget) -> Table:
         factor = next(
             (m for m in fit.multipliers if (m.layer, m.budget) == (optimum.layer, budget)), None
         )
-        fitted, parameters = "none", ""
+        fitted, parameters, points = "none", "", ""
         if optimum.loss is not None and optimum.parameters is not None:
             fitted = interval(optimum.loss.exp())
             parameters = f"{optimum.parameters.value / 1e6:.2f} M"
+            points = f"{len(optimum.fitted)}"
             if optimum.interior_share < 0.95:
                 fitted += f", in {optimum.interior_share:.0%} of draws"
         rows.append(
@@ -65,6 +62,7 @@ def optima(fit: StudyFit, budget: Budget) -> Table:
                 f"s={best.scale:g}",
                 interval(best.loss.exp()),
                 fitted,
+                points,
                 parameters,
                 "" if gap is None else f"{interval(gap.nats, 3)} vs {gap.other}",
                 "" if factor is None else _factor(factor.factor, factor.extrapolated),
@@ -74,25 +72,34 @@ def optima(fit: StudyFit, budget: Budget) -> Table:
         "layer",
         "best size run",
         "perplexity of it",
-        "least perplexity of the parabola",
-        "parameters there",
-        "loss less the best other's, nats",
-        f"{fit.reference} needs so many times the budget",
+        "minimum of the parabola",
+        "sizes in the parabola",
+        "parameters at the minimum",
+        "gap to the best other layer, nats",
+        f"times the budget {fit.reference} needs for this loss",
     )
     return _without_empty_columns(Table(heading, rows))
 
 
 def refusals(fit: StudyFit) -> list[str]:
-    """Why layers have no minimum, a line each."""
+    """Layers without a minimum: a line for each budget and reason, with what to run."""
+    layers: dict[tuple[str, str], list[str]] = {}
+    for optimum in fit.optima:
+        if optimum.refused is not None:
+            reason = optimum.budget.described, optimum.refused
+            layers.setdefault(reason, []).append(optimum.layer)
     return [
-        f"{optimum.layer} at {optimum.budget.described}: {optimum.refused}"
-        for optimum in fit.optima
-        if optimum.refused is not None
+        f"{', '.join(names)} at {budget}: {refused}" for (budget, refused), names in layers.items()
     ]
 
 
-def laws(fit: StudyFit) -> Table:
-    """Exponents across budgets."""
+def refused_laws(fit: StudyFit) -> list[str]:
+    """A line for each power law that measured losses contradict."""
+    return [f"{law.layer}: {law.refused}" for law in fit.laws if law.refused is not None]
+
+
+def laws(fit: StudyFit) -> Table | None:
+    """Exponents across budgets of the laws that no measured loss contradicts."""
     rows = [
         (
             law.layer,
@@ -101,8 +108,25 @@ def laws(fit: StudyFit) -> Table:
             f"{short(law.budgets[0])} to {short(law.budgets[-1])}",
         )
         for law in fit.laws
+        if law.refused is None
     ]
+    if not rows:
+        return None
     return Table(("layer", "loss falls with exponent", "best size grows with", "measured"), rows)
+
+
+def seeds(fit: StudyFit) -> Table:
+    """The sizes with several seeds, the largest difference first."""
+    rows = [
+        (
+            spread.layer,
+            f"s={spread.scale:g}, {spread.budget.name}",
+            ", ".join(f"{loss:.4f}" for loss in spread.losses),
+            f"{spread.difference:.4f}",
+        )
+        for spread in fit.seeds
+    ]
+    return Table(("layer", "size, budget", "losses, nats", "difference"), rows)
 
 
 def all_runs(records: Sequence[Record], budget: Budget) -> Table:
@@ -128,11 +152,18 @@ def all_runs(records: Sequence[Record], budget: Budget) -> Table:
 
 
 def rates(records: Sequence[Record]) -> Table | None:
-    """Perplexity at each learning rate of the sizes that were run with several."""
+    """Perplexity at each learning rate of the sizes that were run with several.
+
+    Sizes were compared only at the rates of the last column: at another rate another size may be
+    the best, so that layers compare fairly there only at equal size.
+    """
     tuned = {(r.run.layer, r.run.scale, r.run.budget) for r in records if not r.run.default_rate}
     losses: dict[tuple[str, float, Budget], dict[float, float]] = {}
+    scales: dict[tuple[str, Budget], dict[float, set[float]]] = {}
     for record in records:
         run = record.run
+        at = scales.setdefault((run.layer, run.budget), {})
+        at.setdefault(run.learning_rate, set()).add(run.scale)
         key = run.layer, run.scale, run.budget
         if key in tuned and run.seed == 0:
             losses.setdefault(key, {})[run.learning_rate] = record.loss
@@ -144,8 +175,13 @@ def rates(records: Sequence[Record]) -> Table | None:
         best = min(by_rate, key=by_rate.__getitem__)
         cells = [f"{math.exp(by_rate[rate]):.2f}" if rate in by_rate else "" for rate in known]
         edge = ", the edge of the grid" if best in (min(by_rate), max(by_rate)) else ""
-        rows.append((layer, f"s={scale:g}, {budget.name}", *cells, f"{short(best)}{edge}"))
-    return Table(("layer", "size, budget", *map(short, known), "best rate"), rows)
+        compared = ", ".join(
+            short(rate) for rate, sizes in sorted(scales[layer, budget].items()) if len(sizes) > 1
+        )
+        size = f"s={scale:g}, {budget.name}"
+        rows.append((layer, size, *cells, f"{short(best)}{edge}", compared or "none"))
+    heading = ("layer", "size, budget", *map(short, known), "best rate", "sizes compared at rate")
+    return Table(heading, rows)
 
 
 def switches(study: Study, records: Sequence[Record]) -> Table | None:
@@ -168,65 +204,17 @@ def switches(study: Study, records: Sequence[Record]) -> Table | None:
         cells = ["not run"]
         if base is not None:
             loss_PR = resample([record, base], noise, draws=DRAWS, seed=0)
-            gap_P = loss_PR[:, 0] - loss_PR[:, 1]
-            low, high = np.percentile(gap_P[1:], INTERVAL).tolist()
-            cells = [interval(Estimate(float(gap_P[0]), low, high), 3)]
+            cells = [interval(Estimate.of(loss_PR[:, 0] - loss_PR[:, 1]), 3)]
         size = f"s={record.run.scale:g}, {record.run.budget.name}"
         rows.append((record.run.layer, size, f"{math.exp(record.loss):.2f}", base_name, *cells))
     heading = ("layer", "size, budget", "perplexity", "switched from", "change of loss, nats")
     return Table(heading, rows)
 
 
-def reached(records: Sequence[Record], costs: Mapping[str, Sequence[float]], unit: str) -> Table:
-    """The least perplexity of each layer within so much of a cost, and who leads.
-
-    `costs` are of each layer's runs, in the order of `records`.
-    """
-    points = {
-        layer: frontier(
-            (cost, math.exp(record.loss))
-            for record, cost in zip(_of(records, layer), of_layer, strict=True)
-        )
-        for layer, of_layer in costs.items()
-    }
-    every = [x for line in points.values() for x, _ in line]
-    # From where all layers have something to show.
-    low, high = max(line[0][0] for line in points.values()), max(every)
-    limits = sorted({round_up(low * (high / low) ** (i / 3)) for i in range(4)})
-    rows = []
-    for layer, line in points.items():
-        cells = []
-        for limit in limits:
-            within = [y for x, y in line if x <= limit]
-            cells.append(f"{min(within):.2f}" if within else "")
-        rows.append((layer, *cells))
-    return Table(("layer", *(f"{plain(limit)} {unit}" for limit in limits)), rows)
-
-
-def step_costs(study: Study, times: StepTimes) -> Table:
-    """Milliseconds and memory of a step, by layer and scale."""
-    scales = sorted({row.scale for row in times.rows})
-    rows = []
-    for layer in [layer for layer in study.layers if any(r.layer == layer for r in times.rows)]:
-        cells = []
-        for scale in scales:
-            row = times.row(layer, scale)
-            memory = "" if row is None or row.memory is None else f", {row.memory / 1e9:.2f} GB"
-            cells.append("" if row is None else f"{row.ms:.2f} ms{memory}")
-        rows.append((layer, *cells))
-    return Table(("layer", *(f"s={scale:g}" for scale in scales)), rows)
-
-
 def _without_empty_columns(table: Table) -> Table:
     kept = [i for i in range(len(table.heading)) if any(row[i] for row in table.rows)]
     rows = [[row[i] for i in kept] for row in table.rows]
     return Table([table.heading[i] for i in kept], rows)
-
-
-def round_up(value: float) -> float:
-    """To two digits, upwards, so that what it is a limit of stays within."""
-    digits = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return math.ceil(value / digits - 1e-9) * digits
 
 
 def _of(records: Iterable[Record], layer: str) -> list[Record]:

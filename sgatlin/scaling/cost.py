@@ -36,11 +36,13 @@ def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
         "one feed-forward layer: forward FLOPs per token": f"{flops:,}",
         "forward FLOPs per token, layers only (paper)": f"{forward.paper:,}",
         "forward FLOPs per token, with unembedding (full)": f"{forward.full:,}",
+        "forward FLOPs per token, layers only, causal attention (causal)": f"{forward.causal:,}",
         "forward FLOPs per token, as XLA counts": f"{xla_forward_flops(model, seq_len):,}",
         "steps": f"{config.train.steps:,}",
         "tokens": f"{tokens:,}",
         "training FLOPs, layers only (paper)": f"{training.paper * tokens:.3g}",
         "training FLOPs, with unembedding (full)": f"{training.full * tokens:.3g}",
+        "training FLOPs, layers only, causal attention (causal)": f"{training.causal * tokens:.3g}",
         **{f"memory: {name}": _mebibytes(size) for name, size in memory._asdict().items()},
         f"memory: in all, about, on a {platform or jax.default_backend()}{each}": _mebibytes(
             memory.total

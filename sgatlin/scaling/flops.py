@@ -29,19 +29,27 @@ PEAK_FLOPS = {
 
 
 class Flops(NamedTuple):
-    """Operations in two conventions."""
+    """Operations in three conventions."""
 
     paper: int
     """The layers' matrix products only, without the unembedding (arXiv 2606.07414)."""
     full: int
     """The same and the unembedding."""
+    causal: int
+    """As `paper`, but attention counts only the products that the causal mask leaves: a token
+    attends to (T + 1) / 2 tokens on average, not to all T."""
 
 
 def forward_flops(config: TransformerConfig, seq_len: int) -> Flops:
     """Operations per token of a forward pass over `seq_len` tokens."""
-    attention = 8 * config.d_model**2 + 4 * seq_len * config.d_model
-    layers = config.n_layers * (attention + config.feed_forward.forward_flops(config.d_model))
-    return Flops(paper=layers, full=layers + 2 * config.d_model * config.vocab_size)
+    d_model = config.d_model
+    others = 8 * d_model**2 + config.feed_forward.forward_flops(d_model)
+    layers = config.n_layers * (others + 4 * seq_len * d_model)
+    return Flops(
+        paper=layers,
+        full=layers + 2 * d_model * config.vocab_size,
+        causal=config.n_layers * (others + 2 * (seq_len + 1) * d_model),
+    )
 
 
 def training_flops(config: TransformerConfig, seq_len: int) -> Flops:

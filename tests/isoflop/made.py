@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records of runs that never were, with losses that a test chooses."""
 
+import dataclasses
 import math
 from typing import Any
+
+import numpy as np
 
 from sgatlin.isoflop.budget import Budget, FlopBudget
 from sgatlin.isoflop.records import Documents, Record, Result, Run
@@ -60,3 +63,10 @@ def record(
 def three_documents(loss: float) -> Documents:
     """Of that loss together, one below and one above it."""
     return Documents(nats=(800 * loss, 2000 * loss, 1200 * loss), tokens=(1000, 2000, 1000))
+
+
+def with_documents(run: Record, tokens_N: np.ndarray, nats_N: np.ndarray) -> Record:
+    """That record with those documents, and its loss with them."""
+    documents = Documents(nats=tuple(nats_N.tolist()), tokens=tuple(tokens_N.tolist()))
+    result = dataclasses.replace(run.result, val_loss=float(nats_N.sum() / tokens_N.sum()))
+    return dataclasses.replace(run, documents=documents, result=result)

@@ -26,6 +26,8 @@ PRODUCTS = LAYERS * (4 * D * D + 2 * T * D + 2 * D * H)
 # A multiply-add is 2, and the backward pass costs two forward ones.
 PAPER_STEP = 6 * PRODUCTS * T * B
 FULL_STEP = 6 * (PRODUCTS + D * V) * T * B
+# Under the causal mask token t attends to t + 1 tokens: (T + 1) / 2 on average.
+CAUSAL_STEP = 6 * LAYERS * (4 * D * D + (T + 1) * D + 2 * D * H) * T * B
 
 
 def no_time(device: str) -> float:
@@ -62,6 +64,7 @@ def test_short_keeps_twelve_digits(number):
     [
         (FlopBudget(flops=1e15), "1e15", "1e15 FLOPs (paper)", 1e15),
         (FlopBudget(flops=1e15, convention="full"), "1e15full", "1e15 FLOPs (full)", 1e15),
+        (FlopBudget(flops=2e9, convention="causal"), "2e9causal", "2e9 FLOPs (causal)", 2e9),
         (TimeBudget(seconds=10.0, device="NVIDIA H100"), "10s", "10 s on NVIDIA H100", 10.0),
         (TokenBudget(tokens=2e7), "2e7tok", "2e7 tokens", 2e7),
     ],
@@ -70,7 +73,10 @@ def test_names(budget, name, described, amount):
     assert (budget.name, budget.described, budget.amount) == (name, described, amount)
 
 
-@pytest.mark.parametrize(("convention", "per_step"), [("paper", PAPER_STEP), ("full", FULL_STEP)])
+@pytest.mark.parametrize(
+    ("convention", "per_step"),
+    [("paper", PAPER_STEP), ("full", FULL_STEP), ("causal", CAUSAL_STEP)],
+)
 @pytest.mark.parametrize(("share", "steps"), [(79.4, 79), (79.6, 80), (1.0, 1), (0.2, 1)])
 def test_flops_pay_for_whole_steps(convention, per_step, share, steps):
     budget = FlopBudget(flops=share * per_step, convention=convention)
@@ -112,5 +118,5 @@ def test_amounts_that_are_none_are_refused(field, make, value):
 def test_another_convention_is_refused():
     budget = FlopBudget(flops=1e15)
     object.__setattr__(budget, "convention", "half")  # types are checked at calls, in tests alone
-    with pytest.raises(UserError, match=r"^convention='half' is not one of paper, full$"):
+    with pytest.raises(UserError, match=r"^convention='half' is not one of paper, full, causal$"):
         budget.__post_init__()

@@ -23,9 +23,13 @@ from sgatlin.isoflop.records import Record, StepRow, StepTimes
 from tests.isoflop.made import record
 
 BUDGETS = (FlopBudget(flops=1e15), FlopBudget(flops=3e15))
-# A curve of three sizes with its least in the middle, and one that only falls.
-LOSSES = {"swiglu": (3.1, 3.0, 3.1), "sgatlin": (2.95, 2.9, 3.0), "peer": (3.3, 3.2, 3.1)}
-SCALES = (1.0, 1.5, 2.0)
+# Curves of four sizes with their least in the middle, and one that only falls.
+LOSSES = {
+    "swiglu": (3.1, 3.0, 3.02, 3.1),
+    "sgatlin": (2.95, 2.9, 2.91, 3.0),
+    "peer": (3.3, 3.2, 3.1, 3.0),
+}
+SCALES = (1.0, 1.5, 2.0, 2.5)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +181,7 @@ def test_nothing_to_draw_and_nowhere_to_write_are_told(fit, tmp_path):
     nothing = StudyFit(
         reference="mlp",
         seed_deviation=0.0,
-        n_repeated=0,
+        seeds=(),
         optima=(),
         laws=(),
         multipliers=(),

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cells of the tables, written by hand from records and estimates whose numbers are round."""
 
+import dataclasses
 import math
 
 import pytest
 
-from sgatlin.isoflop import tables
-from sgatlin.isoflop.budget import FlopBudget
+from sgatlin.config import Config, DataConfig, StoryWorld, TrainConfig
+from sgatlin.isoflop import cost_tables, tables
+from sgatlin.isoflop.budget import FlopBudget, TokenBudget
 from sgatlin.isoflop.estimates import (
     Estimate,
     Gap,
     Multiplier,
     Optimum,
     PowerLaw,
+    SeedSpread,
     Size,
     StudyFit,
 )
@@ -20,6 +23,8 @@ from sgatlin.isoflop.grid import Grid
 from sgatlin.isoflop.records import Record, StepRow, StepTimes
 from sgatlin.isoflop.study import Study
 from sgatlin.isoflop.tables import Table
+from sgatlin.nn.mlp import MlpConfig
+from sgatlin.nn.transformer import TransformerConfig
 from tests.isoflop.made import record
 
 SMALL, BUDGET = FlopBudget(flops=3e14), FlopBudget(flops=1e15)
@@ -53,11 +58,11 @@ def optimum(layer: str, *sizes: Size, budget=BUDGET, share=1.0, loss=None, at=1.
     )
 
 
-def fit_of(*optima: Optimum, laws=(), multipliers=(), gaps=()) -> StudyFit:
+def fit_of(*optima: Optimum, laws=(), multipliers=(), gaps=(), seeds=()) -> StudyFit:
     return StudyFit(
         reference="swiglu",
         seed_deviation=0.01,
-        n_repeated=1,
+        seeds=seeds,
         optima=optima,
         laws=laws,
         multipliers=multipliers,
@@ -112,26 +117,29 @@ def test_optima_best_first():
             "layer",
             "best size run",
             "perplexity of it",
-            "least perplexity of the parabola",
-            "parameters there",
-            "loss less the best other's, nats",
-            "swiglu needs so many times the budget",
+            "minimum of the parabola",
+            "sizes in the parabola",
+            "parameters at the minimum",
+            "gap to the best other layer, nats",
+            "times the budget swiglu needs for this loss",
         ],
         [
             "sgatlin",
             "s=1.5",
             "20.00 [19.00, 21.00]",
             "19.50 [18.50, 20.50]",
+            "2",
             "1.25 M",
             "-0.095 [-0.100, -0.090] vs mlp",
             "1.50 [1.25, 1.75], extrapolated",
         ],
-        ["mlp", "s=2", "22.00 [21.00, 23.00]", "none", "", "", ""],
+        ["mlp", "s=2", "22.00 [21.00, 23.00]", "none", "", "", "", ""],
         [
             "swiglu",
             "s=1",
             "25.00 [24.00, 26.00]",
             "21.50 [20.50, 22.50], in 50% of draws",
+            "1",
             "0.99 M",
             "",
             "",
@@ -141,7 +149,7 @@ def test_optima_best_first():
 
 def test_empty_columns_are_left_out():
     assert cells(tables.optima(fit_of(REFUSED), BUDGET)) == [
-        ["layer", "best size run", "perplexity of it", "least perplexity of the parabola"],
+        ["layer", "best size run", "perplexity of it", "minimum of the parabola"],
         ["mlp", "s=2", "22.00 [21.00, 23.00]", "none"],
     ]
 
@@ -154,11 +162,26 @@ def test_refusals_and_laws():
         size_exponent=Estimate(0.5, 0.4, 0.6),
         budgets=(3e14, 1e15, 3e15),
     )
-    fit = fit_of(FITTED, REFUSED, laws=(law,))
-    assert tables.refusals(fit) == ["mlp at 1e15 FLOPs (paper): it only falls"]
+    wrong = dataclasses.replace(law, layer="moe", refused="it gives 5 nats, where 4 was measured")
+    fit = fit_of(FITTED, REFUSED, optimum("moe", size(1.0, 9, 8, 10)), laws=(law, wrong))
+    assert tables.refused_laws(fit) == ["moe: it gives 5 nats, where 4 was measured"]
+    assert tables.laws(fit_of(FITTED, laws=(wrong,))) is None
+    assert tables.refusals(fit) == ["mlp, moe at 1e15 FLOPs (paper): it only falls"]
     assert cells(tables.laws(fit)) == [
         ["layer", "loss falls with exponent", "best size grows with", "measured"],
         ["sgatlin", "0.0500 [0.0400, 0.0600]", "0.50 [0.40, 0.60]", "3e14 to 3e15"],
+    ]
+
+
+def test_seeds_of_each_size():
+    spreads = (
+        SeedSpread("moe", BUDGET, 1.5, (4.1604, 4.0063)),
+        SeedSpread("mlp", SMALL, 0.5, (4.65, 4.625, 4.6)),
+    )
+    assert cells(tables.seeds(fit_of(FITTED, seeds=spreads))) == [
+        ["layer", "size, budget", "losses, nats", "difference"],
+        ["moe", "s=1.5, 1e15", "4.1604, 4.0063", "0.1541"],
+        ["mlp", "s=0.5, 3e14", "4.6500, 4.6250, 4.6000", "0.0500"],
     ]
 
 
@@ -184,7 +207,9 @@ def test_rates_of_what_was_tuned():
 
     runs = [
         run("mlp", 30),
+        run("mlp", 31, scale=2.0),
         tuned("mlp", 25, 2e-3),
+        tuned("mlp", 27, 2e-3, scale=2.0),
         tuned("mlp", 26, 4e-3),
         run("swiglu", 28, scale=2.0),
         tuned("swiglu", 22, 2e-3, scale=2.0),
@@ -192,10 +217,17 @@ def test_rates_of_what_was_tuned():
         run("peer", 9),  # at no other rate
     ]
     assert cells(tables.rates(runs)) == [
-        ["layer", "size, budget", "1e-3", "2e-3", "4e-3", "best rate"],
-        ["mlp", "s=1, 1e15", "30.00", "25.00", "26.00", "2e-3"],
+        [
+            *("layer", "size, budget", "1e-3", "2e-3", "4e-3"),
+            *("best rate", "sizes compared at rate"),
+        ],
+        ["mlp", "s=1, 1e15", "30.00", "25.00", "26.00", "2e-3", "1e-3, 2e-3"],
+        [
+            *("mlp", "s=2, 1e15", "31.00", "27.00", ""),
+            *("2e-3, the edge of the grid", "1e-3, 2e-3"),
+        ],
         # 4e-3 was not tried: the edge of its own grid.
-        ["swiglu", "s=2, 1e15", "28.00", "22.00", "", "2e-3, the edge of the grid"],
+        ["swiglu", "s=2, 1e15", "28.00", "22.00", "", "2e-3, the edge of the grid", "none"],
     ]
     assert tables.rates([run("mlp", 30), run("mlp", 29, seed=1)]) is None
 
@@ -239,26 +271,48 @@ def test_switches_against_their_base_at_its_size():
     assert tables.switches(study(), runs[2:]) is None
 
 
-def test_reached_within_limits_that_all_layers_have_something_for():
-    runs = [
-        run("mlp", 30.0),
-        run("mlp", 20.0, scale=2.0),
-        run("mlp", 25.0, scale=3.0),
-        run("peer", 40.0),
-        run("peer", 10.0, scale=2.0),
+RUNS = [
+    run("mlp", 30.0),
+    run("mlp", 20.0, scale=2.0),
+    run("mlp", 25.0, scale=3.0),
+    run("peer", 40.0),
+    run("peer", 10.0, scale=2.0),
+]
+# mlp's line ends at 10: its run of 500 is worse. In 500 another mlp might reach anything.
+COSTS = {"mlp": [1.0, 10.0, 500.0], "peer": [4.0, 1000.0]}
+
+
+def test_a_line_ends_at_its_best_run():
+    # From 4, where the second line begins, through the geometric mean of 4 and 10, to the ends.
+    assert cells(cost_tables.reached(RUNS, COSTS, "s", more_was_run=False)) == [
+        ["layer", "4 s", "6.4 s", "10 s", "1000 s"],
+        ["mlp", "30.00 (1 s)", "30.00 (1 s)", "20.00 (10 s)", "-"],
+        ["peer", "40.00 (4 s)", "40.00 (4 s)", "40.00 (4 s)", "10.00 (1000 s)"],
     ]
-    costs = {"mlp": [1.0, 10.0, 500.0], "peer": [8.0, 1000.0]}
-    # From 8, where peer begins, to 1000 in three equal ratios of 5: 8, 40, 200, 1000.
-    assert cells(tables.reached(runs, costs, "s")) == [
-        ["layer", "8 s", "40 s", "200 s", "1000 s"],
-        ["mlp", "30.00", "20.00", "20.00", "20.00"],
-        ["peer", "40.00", "40.00", "40.00", "10.00"],
+
+
+def test_a_best_run_stands_for_larger_ones_that_were_tried():
+    assert cells(cost_tables.reached(RUNS, COSTS, "GB", more_was_run=True))[1] == [
+        *("mlp", "30.00 (1 GB)", "30.00 (1 GB)", "20.00 (10 GB)", "20.00 (10 GB)")
     ]
     one = [run("mlp", 30.0), run("peer", 20.0)]
-    assert cells(tables.reached(one, {"mlp": [2.5], "peer": [2.5]}, "GB")) == [
-        ["layer", "2.5 GB"],
-        ["mlp", "30.00"],
-        ["peer", "20.00"],
+    assert cells(
+        cost_tables.reached(one, {"mlp": [2.5], "peer": [3.5]}, "GB", more_was_run=True)
+    ) == [
+        ["layer", "2.5 GB", "3.5 GB"],
+        ["mlp", "30.00 (2.5 GB)", "30.00 (2.5 GB)"],
+        ["peer", "", "20.00 (3.5 GB)"],
+    ]
+
+
+def test_lines_that_end_within_a_tenth_share_a_column():
+    runs = [run("mlp", 30.0), run("moe", 20.0), run("peer", 10.0)]
+    costs = {"mlp": [10.0], "moe": [10.9], "peer": [11.5]}
+    assert cells(cost_tables.reached(runs, costs, "s", more_was_run=False)) == [
+        ["layer", "11 s", "12 s"],
+        ["mlp", "30.00 (10 s)", "-"],
+        ["moe", "20.00 (10.9 s)", "20.00 (10.9 s)"],
+        ["peer", "", "10.00 (11.5 s)"],
     ]
 
 
@@ -266,7 +320,7 @@ def test_reached_within_limits_that_all_layers_have_something_for():
     ("value", "rounded"), [(8.0, 8.0), (8.01, 8.1), (123.0, 130.0), (0.0451, 0.046), (99.5, 100.0)]
 )
 def test_limits_are_rounded_up_to_two_digits(value, rounded):
-    assert tables.round_up(value) == pytest.approx(rounded, rel=1e-12)
+    assert cost_tables.round_up(value) == pytest.approx(rounded, rel=1e-12)
 
 
 def test_step_costs_of_the_studys_layers():
@@ -280,8 +334,36 @@ def test_step_costs_of_the_studys_layers():
         row("dense", 1.5, 1.0, 1),
     )
     times = StepTimes(device="cpu", versions={}, rows=rows)
-    assert cells(tables.step_costs(study(), times)) == [
+    assert cells(cost_tables.step_costs(study(), times)) == [
         ["layer", "s=1", "s=1.5"],
         ["sgatlin", "5.26 ms, 2.00 GB", "7.00 ms"],
         ["sgatlin-router", "", "8.00 ms, 1.00 GB"],
     ]
+
+
+def test_other_conventions_are_multiples_of_the_papers():
+    """D 8, T 4, one layer, an MLP of 16, a vocabulary of 32: multiply-adds per token by hand."""
+
+    def config(layer: str, scale: float) -> Config:
+        return Config(
+            name="made",
+            model=TransformerConfig(
+                vocab_size=32, d_model=8, n_layers=1, d_head=8, feed_forward=MlpConfig(d_hidden=16)
+            ),
+            data=DataConfig(source=StoryWorld(), seq_len=4, batch_size=1),
+            train=TrainConfig(steps=1000),
+        )
+
+    projections, attention, layer, unembedding = 4 * 8 * 8, 2 * 4 * 8, 2 * 8 * 16, 8 * 32
+    paper = projections + attention + layer
+    full = (paper + unembedding) / paper
+    causal = (projections + attention * (2.5 / 4) + layer) / paper  # 1 to 4 tokens: 2.5 of 4
+    made = dataclasses.replace(study(), config=config)
+    runs = [run("sgatlin", 20.0), run("peer-matched", 20.0, scale=2.0), run("mlp", 9.0)]
+    assert cells(cost_tables.conventions(made, runs)) == [
+        ["layer", "s=1", "s=2"],
+        ["sgatlin", f"{full:.2f}, {causal:.2f}", ""],
+        ["peer-matched", "", f"{full:.2f}, {causal:.2f}"],
+    ]
+    timed = [run("sgatlin", 20.0, budget=TokenBudget(tokens=9.0))]
+    assert cost_tables.conventions(made, timed) is None

@@ -35,6 +35,8 @@ def test_what_is_told_of_a_config():
     assert number(chosen) == 2 * 2 * (3 * 128 * 128 + 3 * 128)
     forward, training = forward_flops(model, 256), training_flops(model, 256)
     assert number(told["forward FLOPs per token, layers only (paper)"]) == forward.paper
+    causal = told["forward FLOPs per token, layers only, causal attention (causal)"]
+    assert number(causal) == forward.causal
     assert number(told["tokens"]) == 1200 * 4 * 256
     assert number(told["training FLOPs, with unembedding (full)"]) == pytest.approx(
         training.full * 1200 * 4 * 256, rel=0.005

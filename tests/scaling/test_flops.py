@@ -206,8 +206,17 @@ def test_training_is_three_forward_passes():
     config = transformer("product_dense")
     forward = forward_flops(config, seq_len=T)
     assert training_flops(config, seq_len=T) == Flops(
-        paper=3 * forward.paper, full=3 * forward.full
+        paper=3 * forward.paper, full=3 * forward.full, causal=3 * forward.causal
     )
+
+
+def test_causal_attention_counts_what_the_mask_leaves():
+    """Brute force: token t has t + 1 scores of D multiply-adds, and as many for the values."""
+    config = transformer("mlp")
+    flops = forward_flops(config, seq_len=T)
+    attended = sum(2 * 2 * (t + 1) * D for t in range(T))
+    assert T * flops.causal == L * (T * (8 * D**2 + LAYERS["mlp"][1]) + attended)
+    assert T * (flops.paper - flops.causal) == L * sum(4 * D * (T - t - 1) for t in range(T))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
