@@ -73,22 +73,18 @@ def styles(layers: Iterable[str]) -> dict[str, Style]:
 def panels(path: Path, count: int, share: Literal["x", "y"]) -> Iterator[list["Axes"]]:
     """`count` panels, two a row, of one x or y axis (`share`); at the end they are written.
 
-    An even number leaves the legend a column of its own, an odd one a cell. UserError without
-    matplotlib, with nothing to draw, or where the files cannot be written.
+    An even number leaves the legend a column of its own, an odd one a cell. UserError with nothing
+    to draw, and as of `drawing`.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UserError("figures need matplotlib, which is not installed: pip install matplotlib")
-    if not count:
-        raise UserError(f"nothing to draw in {path}: no run is finished; see `sgatlin isoflop run`")
-    import matplotlib
-    from matplotlib.figure import Figure
-
     columns = min(count, 2)
-    rows = math.ceil(count / columns)
+    rows = math.ceil(count / max(1, columns))
     width, height = PANEL_INCHES
     size = (columns * width + (0 if has_free_cell(count) else LEGEND_INCHES), rows * height)
-    with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
+    with drawing(path, size) as figure:
+        if not count:
+            raise UserError(
+                f"nothing to draw in {path}: no run is finished; see `sgatlin isoflop run`"
+            )
         cells = list(
             figure.subplots(
                 rows, columns, squeeze=False, sharex=share == "x", sharey=share == "y"
@@ -99,6 +95,22 @@ def panels(path: Path, count: int, share: Literal["x", "y"]) -> Iterator[list["A
         for cell in cells[count:]:
             cell.set_axis_off()
         yield cells[:count]
+
+
+@contextlib.contextmanager
+def drawing(path: Path, size: tuple[float, float]) -> Iterator["Figure"]:
+    """An empty figure of so many inches, written as `files` of `path` at the end.
+
+    UserError without matplotlib, or where the files cannot be written.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("figures need matplotlib, which is not installed: pip install matplotlib")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
         _save(figure, path)
 
 

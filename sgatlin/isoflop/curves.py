@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When runs begin to copy from their context, and which never do.
+
+The loss of a transformer falls within a few hundred steps when its attention learns to copy, most
+of all on repetitive text (Olsson et al. 2022, arXiv 2209.11895). Two runs on different sides of
+that onset differ by much more than their layers account for.
+"""
+
+from sgatlin.isoflop.records import Record
+
+ONSET_SCORE = 1.0
+"""Copy score above which a run copies, in nats per token."""
+CROSSING_MARK = "†"
+CROSSING_NOTE = (
+    f"{CROSSING_MARK} One of the two runs ended before the onset of copying and one after it, "
+    "so the gap says little about their layers."
+)
+
+
+def onset_step(record: Record) -> int | None:
+    """The first validated step whose copy score exceeds ONSET_SCORE.
+
+    None where there is no such step, or the record has no copy scores.
+    """
+    if record.curve is None:
+        return None
+    points = zip(record.curve.steps, record.curve.copy_scores, strict=True)
+    copying = (step for step, score in points if score is not None and score > ONSET_SCORE)
+    return next(copying, None)
+
+
+def is_before_onset(record: Record) -> bool | None:
+    """Whether a run ended without copying; None where the record has no copy score."""
+    return None if record.copying is None else record.copying.score <= ONSET_SCORE
+
+
+def crosses_onset(one: Record, other: Record) -> bool:
+    """Whether one of two runs ended before the onset and the other after it, as far as is known."""
+    sides = {is_before_onset(one), is_before_onset(other)}
+    return sides == {True, False}
