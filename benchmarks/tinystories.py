@@ -111,7 +111,7 @@ def head(arguments: Arguments, device: str) -> list[str]:
     assert isinstance(config.data.source, Prepared)
     train, _ = split_stores(Path(config.data.source.path))
     return [
-        "# TinyStories at equal FLOPs",
+        "# TinyStories at equal FLOPs of the layers",
         "",
         "    sgatlin prepare tinystories --input 'stories/*.jsonl.zst'",
         f"    python -m benchmarks.tinystories --epochs {arguments.epochs:g}",
@@ -122,7 +122,8 @@ def head(arguments: Arguments, device: str) -> list[str]:
         f"{arguments.batch_size} windows of {arguments.seq_len} tokens, all else as in "
         f"`configs/tinystories.py`. {device}, {config.model.compute_dtype}. Perplexities are means "
         f"over {len(arguments.seeds)} seeds; seconds are those of the first, without compiling and "
-        "validating.",
+        "validating. FLOPs are equal without the unembedding (`paper`); with it (`full`), a layer "
+        "that takes more steps costs more.",
         "",
         "| layer | validation perplexity | lowest to highest | bits per byte | steps | tokens "
         "| parameters | active per token | training FLOPs, paper | full | seconds |",
