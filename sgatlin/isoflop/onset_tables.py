@@ -2,6 +2,7 @@
 """The onset of copying on a study's page: its definition, when runs reach it, and which do not."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sgatlin.isoflop.curves import ONSET_SCORE, is_before_onset, onset_step
 from sgatlin.isoflop.records import Record
@@ -20,8 +21,11 @@ ONSET_STEPS = (
 )
 
 
-def onset_section(records: Sequence[Record]) -> list[str]:
-    """Lines of the page from a heading on; none where no record has a copy score."""
+def onset_section(records: Sequence[Record], *figures: Path) -> list[str]:
+    """Lines of the page from a heading on; none where no record has a copy score.
+
+    `figures` of curves are shown below the definition.
+    """
     known = [record for record in records if is_before_onset(record) is not None]
     if not known:
         return []
@@ -30,6 +34,7 @@ def onset_section(records: Sequence[Record]) -> list[str]:
     without = f"; {unknown} more have no copy score" if unknown else ""
     counts = f"{len(before)} of {len(known)} runs end before it{without}."
     lines = ["## Before the onset of copying", "", *DEFINITION, counts, ""]
+    lines += [f"![loss and copy score against steps]({figure.name})\n" for figure in figures]
     if (table := onset_steps(known)) is not None:
         lines += [*ONSET_STEPS, "", *table.markdown(), ""]
     if before:

@@ -8,10 +8,13 @@ from sgatlin.errors import UserError
 from sgatlin.files import write_output
 from sgatlin.isoflop import cost_tables, tables
 from sgatlin.isoflop.budget import Budget, FlopBudget
+from sgatlin.isoflop.curve_figure import draw_curves
+from sgatlin.isoflop.curves import CROSSING_MARK, CROSSING_NOTE
 from sgatlin.isoflop.estimates import StudyFit
 from sgatlin.isoflop.execute import pending
 from sgatlin.isoflop.figures import draw_best, draw_sizes
 from sgatlin.isoflop.fit import fit_study
+from sgatlin.isoflop.onset_tables import onset_section
 from sgatlin.isoflop.records import Record, Results, StepTimes
 from sgatlin.isoflop.study import Study, budgets_of
 
@@ -26,6 +29,7 @@ SECONDS = (
     "means that the layer's best run took less: what it reaches in more time is not known. A run",
     "that takes a little longer than the limit is not counted, so compare cells by their seconds.",
 )
+CURVES = "-curves"
 MUCH_WARMUP = 0.1
 RATES = (
     "Perplexity, one seed. At rates outside the last column only one size was run, the best one at",
@@ -62,9 +66,11 @@ def known_records(study: Study, results: Results) -> list[Record]:
 def fit_lines(study: Study, results: Results) -> list[str]:
     """Everything fitted, for a terminal."""
     lines: list[str] = []
+    main = study.main_runs(known_records(study, results))
     for kind, fit in fits(study, results).items():
         for budget in _budgets(fit):
-            lines += ["", f"{budget.described}:", *tables.optima(fit, budget).lines()]
+            table = tables.optima(fit, budget, main).lines()
+            lines += ["", f"{budget.described}:", *_explained(table)]
         if (laws := tables.laws(fit)) is not None:
             lines += ["", f"Across {kind}:", *laws.lines()]
         lines += ["", *_seeds(fit), *tables.refusals(fit), *tables.refused_laws(fit)]
@@ -72,7 +78,10 @@ def fit_lines(study: Study, results: Results) -> list[str]:
 
 
 def draw(study: Study, results: Results, stem: Path) -> list[Path]:
-    """Figures STEM-sizes and STEM-best, and the like for other kinds of budgets than FLOPs."""
+    """Figures STEM-sizes and STEM-best, and the like for other kinds of budgets than FLOPs.
+
+    And STEM-curves, of the runs of seed 0, where records have curves.
+    """
     records = study.main_runs(known_records(study, results))
     layers = study.layers if study.compared is None else study.compared
     drawn: list[Path] = []
@@ -82,7 +91,9 @@ def draw(study: Study, results: Results, stem: Path) -> list[Path]:
         if not name:
             best = stem.with_name(f"{stem.name}-best")
             drawn += draw_best(fit, records, results.step_times(), best, layers=layers)
-    return drawn
+    curves = stem.with_name(f"{stem.name}{CURVES}")
+    first = [record for record in records if record.run.seed == 0]
+    return [*drawn, *draw_curves(first, curves, layers=layers)]
 
 
 def write_report(
@@ -121,18 +132,21 @@ def page(
             if figure.suffix == ".png" and (word in figure.stem if word else _is_main(figure))
         ]
         for budget in _budgets(fit):
-            lines += [f"**{budget.described}**", "", *tables.optima(fit, budget).markdown(), ""]
+            optima = tables.optima(fit, budget, main).markdown()
+            lines += [f"**{budget.described}**", "", *_explained(optima), ""]
         lines += _reliability(fit)
         for budget in _budgets(fit):
             lines += [f"All runs at {budget.described}, perplexity:", ""]
             lines += [*tables.all_runs(main, budget).markdown(), ""]
+    curves = [path for path in figures if path.name.endswith(f"{CURVES}.png")]
+    lines += onset_section(records, *curves)
     lines += _costs(study, main, results.step_times())
     if (table := cost_tables.conventions(study, main)) is not None:
         lines += ["## FLOPs in other conventions", "", *CONVENTIONS, "", *table.markdown(), ""]
     if rates := tables.rates(records):
         lines += ["## Learning rates", "", *RATES, "", *rates.markdown(), ""]
     if switches := tables.switches(study, records):
-        lines += ["## One switch at a time", "", *switches.markdown(), ""]
+        lines += ["## One switch at a time", "", *_explained(switches.markdown()), ""]
     return lines[:-1]
 
 
@@ -246,9 +260,15 @@ def _memory(records: Sequence[Record], times: StepTimes) -> list[str]:
     return [title, "", *table.markdown(), ""]
 
 
+def _explained(table: list[str]) -> list[str]:
+    """The lines of a table, and below it what its marks mean."""
+    marked = any(CROSSING_MARK in line for line in table)
+    return [*table, "", CROSSING_NOTE] if marked else table
+
+
 def _budgets(fit: StudyFit) -> list[Budget]:
     return list(dict.fromkeys(optimum.budget for optimum in fit.optima))
 
 
 def _is_main(figure: Path) -> bool:
-    return not any(word in figure.stem for word in ("-seconds", "-tokens"))
+    return not any(word in figure.stem for word in ("-seconds", "-tokens", CURVES))

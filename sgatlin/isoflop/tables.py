@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sgatlin.isoflop.budget import Budget, short
-from sgatlin.isoflop.estimates import Estimate, Optimum, StudyFit
+from sgatlin.isoflop.curves import CROSSING_MARK, crosses_onset
+from sgatlin.isoflop.estimates import Estimate, Gap, Optimum, StudyFit
 from sgatlin.isoflop.figures import seed_means
 from sgatlin.isoflop.records import Record
 from sgatlin.isoflop.resample import resample, seed_noise
@@ -40,8 +41,12 @@ def interval(estimate: Estimate, digits: int = 2) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def optima(fit: StudyFit, budget: Budget) -> Table:
-    """The best size of each layer at one budget, best first."""
+def optima(fit: StudyFit, budget: Budget, records: Iterable[Record] = ()) -> Table:
+    """The best size of each layer at one budget, best first.
+
+    Gaps across the onset of copying are marked, as far as `records`, those of the fit, have scores.
+    """
+    at_budget = [record for record in records if record.run.budget == budget]
     rows = []
     for optimum in sorted((o for o in fit.optima if o.budget == budget), key=_best_loss):
         best = optimum.best
@@ -64,7 +69,7 @@ def optima(fit: StudyFit, budget: Budget) -> Table:
                 fitted,
                 points,
                 parameters,
-                "" if gap is None else f"{interval(gap.nats, 3)} vs {gap.other}",
+                "" if gap is None else _gap(fit, gap, at_budget),
                 "" if factor is None else _factor(factor.factor, factor.extrapolated),
             )
         )
@@ -204,11 +209,28 @@ def switches(study: Study, records: Sequence[Record]) -> Table | None:
         cells = ["not run"]
         if base is not None:
             loss_PR = resample([record, base], noise, draws=DRAWS, seed=0)
-            cells = [interval(Estimate.of(loss_PR[:, 0] - loss_PR[:, 1]), 3)]
+            mark = crossing_mark(crosses_onset(record, base))
+            cells = [f"{interval(Estimate.of(loss_PR[:, 0] - loss_PR[:, 1]), 3)}{mark}"]
         size = f"s={record.run.scale:g}, {record.run.budget.name}"
         rows.append((record.run.layer, size, f"{math.exp(record.loss):.2f}", base_name, *cells))
     heading = ("layer", "size, budget", "perplexity", "switched from", "change of loss, nats")
     return Table(heading, rows)
+
+
+def crossing_mark(crosses: bool) -> str:
+    """What follows a gap across the onset of copying; nothing otherwise."""
+    return f" {CROSSING_MARK}" if crosses else ""
+
+
+def _gap(fit: StudyFit, gap: Gap, records: Sequence[Record]) -> str:
+    sides = []
+    for layer in (gap.layer, gap.other):
+        optimum = fit.optimum(layer, gap.budget)
+        assert optimum is not None
+        sides.append([r for r in _of(records, layer) if r.run.scale == optimum.best.scale])
+    # Each size is the mean of its seeds.
+    crosses = any(crosses_onset(one, other) for one in sides[0] for other in sides[1])
+    return f"{interval(gap.nats, 3)} vs {gap.other}{crossing_mark(crosses)}"
 
 
 def _without_empty_columns(table: Table) -> Table:
