@@ -47,6 +47,9 @@ class SeedSpread(NamedTuple):
     scale: float
     losses: tuple[float, ...]
     """Nats per token, by seed."""
+    near_onset: bool | None = None
+    """Whether some of its runs ended on the onset of copying, or on both sides of it; None if they
+    have no copy scores."""
 
     @property
     def difference(self) -> float:
@@ -152,6 +155,9 @@ class StudyFit:
     without repeated sizes, and the intervals are too narrow then."""
     seeds: tuple[SeedSpread, ...]
     """The sizes that have several seeds, the largest difference first."""
+    onset_deviation: float | None = None
+    """The standard deviation for runs on the onset of copying; None if no size there has several
+    seeds. `seed_deviation` is of the other sizes then."""
     optima: tuple[Optimum, ...]
     """By budget, then layer."""
     laws: tuple[PowerLaw, ...]

@@ -73,6 +73,7 @@ def fit_study(
         reference=reference,
         seed_deviation=noise.deviation,
         seeds=noise.spreads,
+        onset_deviation=noise.onset_deviation,
         optima=tuple(curve.optimum for curve in curves),
         laws=tuple(law.law for law in laws),
         multipliers=multipliers(curves, laws, reference),

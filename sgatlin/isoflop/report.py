@@ -205,9 +205,12 @@ def _seeds(fit: StudyFit) -> list[str]:
         return ["No size has several seeds: intervals cover documents alone, and are too narrow."]
     largest = fit.seeds[0]
     sizes = "1 size" if len(fit.seeds) == 1 else f"{len(fit.seeds)} sizes"
+    onset = ""
+    if fit.onset_deviation is not None:
+        onset = f", and {fit.onset_deviation:.4f} for runs on the onset of copying"
     return [
-        f"Noise between seeds: a standard deviation of {fit.seed_deviation:.4f} nats, from the "
-        f"median difference of two seeds ({sizes} with several). The largest difference is "
+        f"Noise between seeds: a standard deviation of {fit.seed_deviation:.4f} nats{onset}, from "
+        f"the median difference of two seeds ({sizes} with several). The largest difference is "
         f"{largest.difference:.4f} nats ({largest.layer} at s={largest.scale:g}, "
         f"{largest.budget.name}). Intervals take the median noise, or for a size whose seeds "
         "differ by more its own: they do not cover jumps of sizes with one seed."

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from sgatlin.errors import UserError, require_at_least
 from sgatlin.isoflop.budget import Budget
+from sgatlin.isoflop.curves import ONSET_SCORE, is_before_onset
 from sgatlin.isoflop.estimates import SeedSpread
 from sgatlin.isoflop.records import Record
 
@@ -22,6 +23,8 @@ SizeKey = tuple[str, Budget, float]
 """Layer, budget and scale: its records differ by seed alone."""
 
 
+NEAR_ONSET = (ONSET_SCORE / 4, ONSET_SCORE * 4)
+"""Copy scores of runs that end while they learn to copy: how far they are sets their losses."""
 MEDIAN_DIFFERENCE = math.sqrt(2) * statistics.NormalDist().inv_cdf(0.75)
 """The median distance of two normal draws of standard deviation 1: 0.954."""
 MEDIAN_EFFICIENCY = 0.37
@@ -35,9 +38,11 @@ class SeedNoise(NamedTuple):
     deviation: float
     """Robust standard deviation in nats per token; 0 where no size has several seeds."""
     degrees: int
-    """Runs minus sizes, counting only sizes that have several seeds."""
+    """Runs minus sizes, of the sizes that the deviation comes from."""
     spreads: tuple[SeedSpread, ...]
     """The sizes that have several seeds, the largest difference first."""
+    onset_deviation: float | None = None
+    """The same for runs on the onset of copying; None if no size there has several seeds."""
 
 
 def by_size(records: Sequence[Record]) -> dict[SizeKey, list[int]]:
@@ -54,25 +59,45 @@ def seed_noise(records: Sequence[Record]) -> SeedNoise:
 
     A few pairs that jump (for example where one run learned to copy from its context and the other
     did not) leave a median as it is, while a single one can set a pooled variance. The deviation is
-    therefore that of ordinary runs, and `spreads` shows the jumps.
+    therefore that of ordinary runs, and `spreads` shows the jumps. Sizes that copy scores place on
+    the onset of copying have a deviation of their own.
     """
     spreads = [
-        SeedSpread(*size, losses=tuple(records[i].loss for i in places))
+        _spread(size, [records[i] for i in places])
         for size, places in by_size(records).items()
         if len(places) > 1
     ]
     if not spreads:
         return SeedNoise(0.0, 0, ())
+    on_onset = [spread for spread in spreads if spread.near_onset]
+    others = [spread for spread in spreads if not spread.near_onset] or on_onset
+    return SeedNoise(
+        deviation=_deviation(others),
+        degrees=sum(len(spread.losses) - 1 for spread in others),
+        spreads=tuple(sorted(spreads, key=lambda spread: -spread.difference)),
+        onset_deviation=_deviation(on_onset) if on_onset else None,
+    )
+
+
+def _spread(size: SizeKey, records: Sequence[Record]) -> SeedSpread:
+    sides = {is_before_onset(record) for record in records}
+    near_onset = None if sides == {None} else len(sides) > 1 or any(map(_is_near_onset, records))
+    return SeedSpread(*size, losses=tuple(record.loss for record in records), near_onset=near_onset)
+
+
+def _is_near_onset(record: Record) -> bool:
+    """Whether a run ended on the onset of copying, as far as its record says."""
+    low, high = NEAR_ONSET
+    return record.copying is not None and low < record.copying.score < high
+
+
+def _deviation(spreads: Sequence[SeedSpread]) -> float:
     differences = [
         abs(one - other)
         for spread in spreads
         for one, other in itertools.combinations(spread.losses, 2)
     ]
-    return SeedNoise(
-        deviation=statistics.median(differences) / MEDIAN_DIFFERENCE,
-        degrees=sum(len(spread.losses) - 1 for spread in spreads),
-        spreads=tuple(sorted(spreads, key=lambda spread: -spread.difference)),
-    )
+    return statistics.median(differences) / MEDIAN_DIFFERENCE
 
 
 def resample(
@@ -117,13 +142,17 @@ def resample(
 
 
 def _deviations(records: Sequence[Record], noise: SeedNoise) -> Float[np.ndarray, " R"]:
-    """The deviation between seeds of each run: that of its own size if seeds jump there."""
+    """The deviation between seeds of each run, or that of its own size if it is larger."""
     own = {
         (spread.layer, spread.budget, spread.scale): statistics.stdev(spread.losses)
         for spread in noise.spreads
     }
-    sizes = [(r.run.layer, r.run.budget, r.run.scale) for r in records]
-    return np.array([max(noise.deviation, own.get(size, 0.0)) for size in sizes])
+    deviations = []
+    for record in records:
+        size = record.run.layer, record.run.budget, record.run.scale
+        onset = (noise.onset_deviation or 0.0) if _is_near_onset(record) else 0.0
+        deviations.append(max(noise.deviation, own.get(size, 0.0), onset))
+    return np.array(deviations)
 
 
 def _check(records: Sequence[Record]) -> None:

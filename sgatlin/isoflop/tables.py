@@ -128,10 +128,12 @@ def seeds(fit: StudyFit) -> Table:
             f"s={spread.scale:g}, {spread.budget.name}",
             ", ".join(f"{loss:.4f}" for loss in spread.losses),
             f"{spread.difference:.4f}",
+            {True: "yes", False: "no", None: ""}[spread.near_onset],
         )
         for spread in fit.seeds
     ]
-    return Table(("layer", "size, budget", "losses, nats", "difference"), rows)
+    heading = ("layer", "size, budget", "losses, nats", "difference", "on the onset of copying")
+    return _without_empty_columns(Table(heading, rows))
 
 
 def all_runs(records: Sequence[Record], budget: Budget) -> Table:

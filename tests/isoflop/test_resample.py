@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sgatlin.isoflop.budget import FlopBudget
-from sgatlin.isoflop.records import Documents, Record
-from sgatlin.isoflop.resample import resample, seed_noise
+from sgatlin.isoflop.records import Copying, Documents, Record
+from sgatlin.isoflop.resample import SeedNoise, resample, seed_noise
 from tests.isoflop.made import record, with_documents
 
 BUDGET = FlopBudget(flops=1e15)
@@ -32,7 +32,7 @@ def test_seed_deviation_is_of_the_median_difference():
         (2.0, (2.0, 2.3, 2.6), pytest.approx(0.6)),
         (1.0, (3.2, 3.0), pytest.approx(0.2)),
     ]
-    assert seed_noise(records[-1:]) == (0.0, 0, ())
+    assert seed_noise(records[-1:]) == SeedNoise(0.0, 0, (), None)
 
 
 def test_one_pair_that_jumps_does_not_set_the_noise():
@@ -59,6 +59,46 @@ def test_a_size_whose_seeds_jump_has_noise_of_its_own():
     quartiles = np.diff(np.percentile(loss_PR, (25, 75), axis=0), axis=0)[0]
     assert quartiles[0] == pytest.approx(1.349 * noise.deviation, rel=0.06)
     assert quartiles[-1] == pytest.approx(1.349 * 0.6 / math.sqrt(2), rel=0.06)
+
+
+def copying(run: Record, score: float) -> Record:
+    """That record with that copy score."""
+    return dataclasses.replace(run, copying=Copying(first=9.0, second=9.0 - score))
+
+
+def test_sizes_on_the_onset_of_copying_have_a_noise_of_their_own():
+    """Scores far below and above 1 nat are off the onset; one near it, or on both sides, on it."""
+    before = [copying(run, 0.01) for run in seeds_of(1.0, 4.0, 4.01)]
+    after = [copying(run, 8.0) for run in seeds_of(2.0, 3.0, 3.01)]
+    on, across = seeds_of(3.0, 3.5, 3.8), seeds_of(4.0, 3.4, 3.8)
+    on = [copying(run, score) for run, score in zip(on, (1.5, 8.0), strict=True)]
+    across = [copying(run, score) for run, score in zip(across, (8.0, 0.1), strict=True)]
+    alone = copying(seeds_of(5.0, 3.6)[0], 2.0)
+    records = [*before, *after, *on, *across, alone, *seeds_of(6.0, 3.0)]
+    noise = seed_noise(records)
+    assert noise.deviation == pytest.approx(0.01 / 0.9539, rel=1e-4)
+    assert noise.degrees == 2
+    assert noise.onset_deviation == pytest.approx(0.35 / 0.9539, rel=1e-4)
+    assert [(spread.scale, spread.near_onset) for spread in noise.spreads] == [
+        (4.0, True),
+        (3.0, True),
+        (1.0, False),
+        (2.0, False),
+    ]
+    even = Documents(nats=(3.0, 3.0), tokens=(1, 1))
+    records = [dataclasses.replace(run, documents=even) for run in records]
+    quartiles = np.diff(
+        np.percentile(resample(records, noise, draws=20_000, seed=0)[1:], (25, 75), axis=0), axis=0
+    )[0]
+    # The run of one seed that is on the onset is as noisy there as those of two seeds.
+    assert quartiles[-2] / quartiles[-1] == pytest.approx(0.35 / 0.01, rel=0.06)
+    assert quartiles[0] / quartiles[-1] == pytest.approx(1, rel=0.06)
+
+
+def test_old_records_are_of_no_regime():
+    noise = seed_noise([*seeds_of(1.0, 4.0, 4.01), *seeds_of(2.0, 4.0, 4.5)])
+    assert noise.onset_deviation is None
+    assert [spread.near_onset for spread in noise.spreads] == [None, None]
 
 
 def test_noise_of_few_seeds_is_as_wide_as_students_t():

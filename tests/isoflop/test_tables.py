@@ -183,6 +183,9 @@ def test_seeds_of_each_size():
         ["moe", "s=1.5, 1e15", "4.1604, 4.0063", "0.1541"],
         ["mlp", "s=0.5, 3e14", "4.6500, 4.6250, 4.6000", "0.0500"],
     ]
+    known = (spreads[0]._replace(near_onset=True), spreads[1]._replace(near_onset=False))
+    onset = [line[-1] for line in cells(tables.seeds(fit_of(FITTED, seeds=known)))]
+    assert onset == ["on the onset of copying", "yes", "no"]
 
 
 def test_all_runs_are_means_of_seeds_at_the_studys_rate():
