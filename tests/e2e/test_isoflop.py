@@ -53,7 +53,7 @@ def test_the_whole_study(tmp_path):
     assert len(timed) == 6
 
     fitted = sgatlin(tmp_path, "fit", "pile_mix:toy")
-    assert "Between seeds the loss has a standard deviation of" in fitted
+    assert "Noise between seeds: a standard deviation of" in fitted
     (tmp_path / "notes.md").write_text("Nothing follows from so little.\n")
     written = sgatlin(tmp_path, "report", "pile_mix:toy", "--notes", "notes.md")
     page = (tmp_path / "toy.md").read_text()
