@@ -64,19 +64,17 @@ class Crossing:
         """The result in words."""
         shortest, longest = (f"{plain(amount)} {self.cost.unit}" for amount in self.measured)
         limits = f"[{self._told(self.at.low)}, {self._told(self.at.high)}]"
-        match self.state:
-            case "ahead":
-                also = "" if self.at.high == 0 else f"; crossing {limits}"
-                return (
-                    f"already ahead at the shortest run ({shortest}), in {self.ahead:.0%} of "
-                    f"draws{also}"
-                )
-            case "within":
-                return f"{plain(self.at.value)} {self.cost.unit} {limits}"
-            case "beyond":
-                fitted = f"fitted at {plain(self.at.value)} {self.cost.unit} {limits}"
-            case "never":
-                fitted = f"no crossing fitted up to {BEYOND:.0f} times that, {limits}"
+        if self.state == "within":
+            return f"{plain(self.at.value)} {self.cost.unit} {limits}"
+        if self.state == "ahead":
+            also = "" if self.at.high == 0 else f"; crossing {limits}"
+            return (
+                f"already ahead at the shortest run ({shortest}), in {self.ahead:.0%} of "
+                f"draws{also}"
+            )
+        fitted = f"no crossing fitted up to {BEYOND:.0f} times that, {limits}"
+        if self.state == "beyond":
+            fitted = f"fitted at {plain(self.at.value)} {self.cost.unit} {limits}"
         return (
             f"beyond the longest run ({longest}); {fitted}; {self.within:.0%} of draws cross before"
         )

@@ -114,15 +114,7 @@ def fit_surfaces(
     shared = frozenset(shared)
     refused = _refused(records, shared)
     kept = _kept(records, refused)
-    layers = tuple(dict.fromkeys(record.run.layer for record in kept))
-    form = Form(
-        layers,
-        np.array([layers.index(record.run.layer) for record in kept], int),
-        np.array([size_of(record) for record in kept]),
-        np.array([float(record.result.tokens) for record in kept]),
-        shared,
-    )
-    _check_degrees(kept, form)
+    form = _form(kept, shared)
     measured_R = np.array([_loss(record, quarter) for record in kept])
     first, n_agreeing = _fit_once(form, np.log(measured_R))
     residual_R = measured_R - _fitted(form, first)[0]
@@ -222,11 +214,21 @@ def _kept(records: Sequence[Record], refused: Mapping[str, str]) -> list[Record]
     return kept
 
 
-def _check_degrees(kept: Sequence[Record], form: Form) -> None:
+def _form(kept: Sequence[Record], shared: frozenset[Coefficient]) -> Form:
+    """The fit of some runs; UserError if it has no degree of freedom."""
+    layers = tuple(dict.fromkeys(record.run.layer for record in kept))
+    form = Form(
+        layers,
+        np.array([layers.index(record.run.layer) for record in kept], int),
+        np.array([size_of(record) for record in kept]),
+        np.array([float(record.result.tokens) for record in kept]),
+        shared,
+    )
     n_points = len({(r.run.layer, r.run.scale, r.run.budget) for r in kept})
     if n_points <= form.n_coefficients:
         raise UserError(
-            f"the surfaces of {', '.join(form.layers)} have {form.n_coefficients} coefficients, "
-            f"and {n_points} sizes and budgets are finished: run at least "
-            f"{form.n_coefficients + 1}, or share more coefficients between layers"
+            f"the surfaces of {', '.join(layers)} have {form.n_coefficients} coefficients, and "
+            f"{n_points} sizes and budgets are finished: run at least {form.n_coefficients + 1}, "
+            "or share more coefficients between layers"
         )
+    return form
