@@ -121,7 +121,7 @@ class Config:
         if self.usage.resample and resampling_router(self.model) is None:
             raise UserError(
                 f"usage.resample needs a router and a table for each channel, which the layer "
-                f"{self.model.feed_forward.kind!r} here has not: set it to False"
+                f"{self.model.kinds!r} here has not: set it to False"
             )
 
     @property
@@ -179,10 +179,13 @@ def differing_fields(a: Config, b: Config) -> list[str]:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of a nested dict's leaves."""
+    """Dotted names and values of a nested dict's leaves; dicts in a sequence have numbers."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+            numbered = {str(number): one for number, one in enumerate(value)}
+            yield from flatten(numbered, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
@@ -327,6 +330,9 @@ def _first_problem(error: pydantic.ValidationError, text: str) -> str:
         if isinstance(node, dict) and (part in node or part == problem["loc"][-1]):
             field.append(str(part))
             node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int):
+            field.append(str(part))
+            node = node[part]
     name = ".".join(field)
     if problem["type"] == "unexpected_keyword_argument":
         return f"{name} is not a field of a config"

@@ -4,6 +4,7 @@
 B sequences, S positions of the cache, D model, V vocabulary.
 """
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -52,15 +53,17 @@ def bytes_per_token(config: TransformerConfig, batch_size: int, context: int) ->
     all rows, B tokens that choose evenly and independently use 1 - (1 - f) ** B of them, on
     average; real routing is uneven, and reads less.
     """
-    itemsize, layer = config.compute_dtype.itemsize, config.feed_forward
+    itemsize, d_model = config.compute_dtype.itemsize, config.d_model
     abstract = jax.eval_shape(lambda: random_params(config))
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
-    if isinstance(layer, GatedConfig):
-        counted, gathered = count_parameters(config), layer.gathered_parameters(config.d_model)
-        pool = counted.layer - (counted.active_layer - gathered)
-        unused = pool * (1 - gathered / pool) ** batch_size
-        weights -= config.n_layers * unused * itemsize
-    cache = 2 * config.n_layers * context * config.d_model * itemsize
+    for layer in config.period:
+        if isinstance(layer, GatedConfig):
+            alone = dataclasses.replace(config, n_layers=1, feed_forward=layer)
+            counted, gathered = count_parameters(alone), layer.gathered_parameters(d_model)
+            pool = counted.layer - (counted.active_layer - gathered)
+            unused = pool * (1 - gathered / pool) ** batch_size
+            weights -= config.n_periods * unused * itemsize
+    cache = 2 * config.n_layers * context * d_model * itemsize
     return Reads(weights / batch_size, cache)
 
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from sgatlin.bench.trace import Cost, costs
 from sgatlin.config import Config, load_config, load_variants, shipped_configs
 from sgatlin.errors import UserError
 from sgatlin.mesh import AXES, BATCH_SPEC, MeshConfig, check_shared, everywhere, make_mesh, placed
+from sgatlin.nn.feed_forward import LayerConfig, with_each_layer
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import LogitsDtype, Remat
@@ -29,6 +31,7 @@ from sgatlin.train.step import (
 )
 
 TRACED_STEPS = 3
+_HAS_NEURONS = (SgatlinConfig, PeerConfig)
 ONE_DEVICE = MeshConfig(data=1)
 
 
@@ -69,15 +72,21 @@ def named_configs(
     for spec in specs:
         for mesh_name, mesh in meshes.items():
             config = dataclasses.replace(changed(load_config(spec), changes), mesh=mesh)
-            layer = config.model.feed_forward
-            if not (changes.implementations and isinstance(layer, SgatlinConfig | PeerConfig)):
+            has_neurons = any(isinstance(one, _HAS_NEURONS) for one in config.model.period)
+            if not (changes.implementations and has_neurons):
                 configs[f"{spec}{mesh_name}"] = config
                 continue
             for name in changes.implementations:
-                one = dataclasses.replace(layer, implementation=name)
-                model = dataclasses.replace(config.model, feed_forward=one)
+                layer = with_each_layer(config.model.feed_forward, partial(_computed_by, name))
+                model = dataclasses.replace(config.model, feed_forward=layer)
                 configs[f"{spec}, {name}{mesh_name}"] = dataclasses.replace(config, model=model)
     return configs
+
+
+def _computed_by(name: Implementation, layer: LayerConfig) -> LayerConfig:
+    if isinstance(layer, _HAS_NEURONS):
+        return dataclasses.replace(layer, implementation=name)
+    return layer
 
 
 def parse_mesh(text: str) -> MeshConfig:

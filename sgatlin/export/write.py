@@ -91,14 +91,20 @@ def is_export(folder: Path) -> bool:
 
 
 def named_arrays(params: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every parameter under its name; those of blocks, stacked layer by layer, are taken apart."""
-    for name, array in _dotted(params):
+    """Every parameter under its name; those of blocks, stacked layer by layer, are taken apart.
+
+    Of a pattern of P layers the stack with number i has layers i, i + P, and so on.
+    """
+    blocks = params["blocks"]
+    by_place = blocks if "0" in blocks else {"0": blocks}
+    for name, array in _dotted({**params, "blocks": by_place}):
         group, _, rest = name.partition(".")
         if group != "blocks":
             yield name, array
             continue
-        for layer, of_layer in enumerate(array):
-            yield f"blocks.{layer}.{rest}", of_layer
+        place, _, own = rest.partition(".")
+        for turn, of_layer in enumerate(array):
+            yield f"blocks.{turn * len(by_place) + int(place)}.{own}", of_layer
 
 
 def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:

@@ -4,13 +4,13 @@
 Pre-norm blocks with rotary attention, residual stream in fp32, tied embedding. Blocks are stacked
 along a leading layer axis and scanned, so that compile time does not grow with depth.
 
-B batch, T time, D model, V vocabulary, L layers, C channels, K chosen, N neurons of a table.
+B batch, T time, D model, V vocabulary, L layers, C channels, K chosen, N neurons of a table. G: the
+layers that have gates. These are all L or none, except with a pattern of layers (`PatternConfig`).
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,101 +18,43 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from sgatlin.errors import UserError, require_at_least
+from sgatlin.errors import UserError
 from sgatlin.mesh import Sizes
 from sgatlin.nn.attention import Attention, Cache
-from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.feed_forward import LayerConfig
 from sgatlin.nn.gates import Adjust, GatedConfig, Gates, LayerOutput, choice_counts
 from sgatlin.nn.norm import RMSNorm
+from sgatlin.nn.pattern import every, gated_places, interleaved, interleaved_by_name, joined, stacks
+from sgatlin.nn.remat import Remat as Remat
+from sgatlin.nn.remat import rematerialized
 from sgatlin.nn.roles import Embedding, Expert, Matrix, Pool
 from sgatlin.nn.routing import router_health
-from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.nn.transformer_config import Dtype as Dtype
+from sgatlin.nn.transformer_config import LogitsDtype as LogitsDtype
+from sgatlin.nn.transformer_config import TransformerConfig as TransformerConfig
 from sgatlin.ops.embedding import embed, unembed
-from sgatlin.ops.platform import platform
 from sgatlin.parallel import partition_spec, sizes, split, token_sum, whole
-
-Dtype = Literal["auto", "float32", "bfloat16"]
-LogitsDtype = Literal["float32", "compute"]
-Remat = Literal["none", "dots", "full"]
-
-MOST_UNROLLED = 16
-"""Deeper models are looped over where nobody says: compile time grows with what is unrolled."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TransformerConfig:
-    """The model."""
-
-    vocab_size: int
-    """V: number of token ids."""
-    d_model: int
-    """D: width of the residual stream."""
-    n_layers: int
-    """L: number of blocks."""
-    d_head: int = 64
-    """Width of an attention head; d_model / d_head heads."""
-    feed_forward: FeedForwardConfig = dataclasses.field(default_factory=SgatlinConfig)
-    """The feed-forward layer of every block."""
-    dtype: Dtype = "auto"
-    """Computation type over fp32 parameters; auto: float32 on a CPU, bfloat16 elsewhere."""
-    logits_dtype: LogitsDtype = "float32"
-    """What the unembedding multiplies, in training, evaluation and generation alike: float32, or
-    numbers of the computation type (compute), which a GPU does twice as many of. Logits are sums in
-    fp32 either way, and so is the loss; its gradient is computed in the computation type."""
-    remat: Remat = "none"
-    """Recomputed in the backward pass: nothing, all but matmul results (dots), or all (full)."""
-    unroll: int | None = None
-    """Layers that the loop over layers takes at a time. All at once spare the copies that a loop
-    makes of what it keeps for the backward pass, a third of a step on a GPU and half of its
-    memory, and take longer to compile. None: all on a GPU, up to 16; one elsewhere."""
-
-    def __post_init__(self) -> None:
-        require_at_least(1, vocab_size=self.vocab_size, n_layers=self.n_layers)
-        require_at_least(1, d_model=self.d_model, d_head=self.d_head, unroll=self.unroll)
-        if self.d_head % 2:
-            raise UserError(f"d_head={self.d_head} must be even: rotary positions rotate halves")
-        if self.d_model % self.d_head:
-            raise UserError(
-                f"d_model={self.d_model} is not a multiple of d_head={self.d_head}: change either"
-            )
-
-    @property
-    def n_heads(self) -> int:
-        return self.d_model // self.d_head
-
-    @property
-    def compute_dtype(self) -> jnp.dtype:
-        """`dtype` with auto resolved for the default backend."""
-        if self.dtype == "auto":
-            return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
-        return jnp.dtype(self.dtype)
-
-    @property
-    def layers_at_once(self) -> int:
-        """`unroll` with None resolved for the platform."""
-        if self.unroll is not None:
-            return min(self.unroll, self.n_layers)
-        return self.n_layers if platform() == "gpu" and self.n_layers <= MOST_UNROLLED else 1
-
-    @property
-    def unembedding_dtype(self) -> jnp.dtype:
-        """`logits_dtype` as a type."""
-        return self.compute_dtype if self.logits_dtype == "compute" else jnp.dtype("float32")
 
 
 class GateEdit(NamedTuple):
-    """Gates to use instead of the routers' own, for every layer, and what becomes of scores."""
+    """Gates to use instead of the routers' own, for all layers with gates, and changes of scores.
+
+    Layer g here is that of block `TransformerConfig.gated_blocks[g]`.
+    """
 
     gates: Gates | None = None
-    """indices and scores of shape (L, B, T, C, K)."""
-    replace: Bool[Array, "L B T C"] | None = None
+    """indices and scores of shape (G, B, T, C, K)."""
+    replace: Bool[Array, "G B T C"] | None = None
     """Where they are used; B and T may be 1, for all. None is everywhere."""
     adjust: Adjust | None = None
-    """(L, C, N): of the scores of all choices, replaced or not."""
+    """(G, C, N): of the scores of all choices, replaced or not."""
 
 
 class Output(NamedTuple):
-    """What a forward pass returns."""
+    """What a forward pass returns.
+
+    Layer g of gates, health and counts is that of block `TransformerConfig.gated_blocks[g]`.
+    """
 
     logits: Float[Array, "B T V"] | None
     """fp32; None if not asked for."""
@@ -121,28 +63,48 @@ class Output(NamedTuple):
     embedding: Float[Array, "V D"]
     """And the embedding, which they are the products with."""
     gates: Gates | None
-    """(L, B, T, C, K), if asked for and the layer has gates."""
+    """(G, B, T, C, K), if asked for and there are layers with gates."""
     cache: Cache | None
     """The extended cache, if one was given."""
-    losses: dict[str, Float[Array, " L"]]
-    """What each layer adds to the training loss, by name; most often empty."""
-    health: dict[str, Float[Array, " L"]]
-    """`router_health` of each layer, if asked for and the layer has gates; else empty."""
-    counts: Int[Array, "L tables N"] | None
-    """`choice_counts` of each layer, likewise."""
+    losses: dict[str, Float[Array, " layers"]]
+    """What layers add to the training loss, by name, of the layers that have a loss of this name;
+    most often empty."""
+    health: dict[str, Float[Array, " G"]]
+    """`router_health` of each layer with gates, if asked for; else empty."""
+    counts: Int[Array, "G tables N"] | None
+    """`choice_counts` of each layer with gates, likewise."""
     streams: Float[Array, "layers B T D"] | None
     """If asked for: the residual stream that each layer's feed-forward layer reads and adds to, and
     last of all the stream after the last block: L + 1 of them; fp32."""
 
 
+class _Seen(NamedTuple):
+    """What the blocks of one stack return beside the residual stream; see `Output`."""
+
+    cache: Cache | None
+    gates: Gates | None
+    losses: dict[str, Array]
+    health: dict[str, Array]
+    counts: Array | None
+    stream: Array | None
+
+
+class _Asked(NamedTuple):
+    """Which of it a caller wants."""
+
+    gates: bool
+    health: bool
+    streams: bool
+
+
 class Block(nnx.Module):
     """x + attention(norm(x)), then x + feed_forward(norm(x))."""
 
-    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: TransformerConfig, layer: LayerConfig, *, rngs: nnx.Rngs):
         self.attention_norm = RMSNorm(config.d_model)
         self.attention = Attention(config.d_model, config.d_head, rngs=rngs)
         self.feed_forward_norm = RMSNorm(config.d_model)
-        self.feed_forward = config.feed_forward.build(config.d_model, rngs=rngs)
+        self.feed_forward = layer.build(config.d_model, rngs=rngs)
 
     def __call__(
         self,
@@ -169,7 +131,14 @@ class Transformer(nnx.Module):
         keys = jax.random.split(rngs.params(), config.n_layers)
         self.config = config
         self.embedding = Embedding(embedding / jnp.sqrt(config.d_model))
-        self.blocks = nnx.vmap(lambda key: Block(config, rngs=nnx.Rngs(params=key)))(keys)
+
+        def stack(place: int, layer: LayerConfig) -> Block:
+            own = every(keys, place, len(config.period))
+            return nnx.vmap(lambda key: Block(config, layer, rngs=nnx.Rngs(params=key)))(own)
+
+        built = [stack(place, layer) for place, layer in enumerate(config.period)]
+        blocks = joined(built, config.feed_forward)
+        self.blocks = nnx.Dict(blocks) if isinstance(blocks, dict) else blocks
         self.norm = RMSNorm(config.d_model)
 
     def __call__(
@@ -192,43 +161,62 @@ class Transformer(nnx.Module):
         there is a cache too. A loss needs no logits: `sgatlin.ops.cross_entropy` takes the hidden
         states.
         """
-        graph, layers = nnx.split(self.blocks)
-        layers = narrowed(layers, self.config.compute_dtype)
-        specs = partition_specs(self.config, sizes())
+        config, places = self.config, len(self.config.period)
+        if edit is not None and config.gated_layer is None:
+            raise UserError(f"feed_forward is {config.kinds!r}, which has no gates to edit")
+        specs = partition_specs(config, sizes())
         embedding_VD = whole(self.embedding[...], specs["embedding"])
-        gated = self.config.feed_forward
-        if edit is not None and not isinstance(gated, GatedConfig):
-            raise UserError(f"feed_forward is {gated.kind!r}, which has no gates to edit")
+        asked = _Asked(return_gates, return_health, return_streams)
+        blocks, params = self._stacks(specs["blocks"], segments_BT, asked)
+        caches = [every(cache, place, places) for place in range(places)]
 
-        def layer(x_BTD: Array, per_layer: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
-            params, layer_cache, layer_edit = per_layer
-            block = nnx.merge(graph, whole_layer(params, specs["blocks"]))
-            (x_BTD, gates, losses), stream_BTD, layer_cache = block(
-                x_BTD, self.config.compute_dtype, layer_cache, layer_edit, segments_BT
-            )
-            health, counts = {}, None
-            if return_health and gates is not None and isinstance(gated, GatedConfig):
-                counts = all_counts(gates, gated)
-                health = router_health(gates, counts)
-            gates, stream = gates if return_gates else None, stream_BTD if return_streams else None
-            return x_BTD, (layer_cache, gates, losses, health, counts, stream)
+        def period(x_BTD: Array, per_place: list[Any]) -> tuple[Array, list[_Seen]]:
+            seen = []
+            for block, of_block in zip(blocks, per_place, strict=True):
+                x_BTD, shown = block(x_BTD, of_block)
+                seen.append(shown)
+            return x_BTD, seen
 
-        x_BTD = embed(embedding_VD, tokens_BT)
-        x_BTD, (cache, gates, losses, health, counts, streams) = jax.lax.scan(
-            rematerialised(layer, self.config),
-            x_BTD,
-            (layers, cache, edit),
-            unroll=self.config.layers_at_once,
+        x_BTD, seen = jax.lax.scan(
+            period,
+            embed(embedding_VD, tokens_BT),
+            list(zip(params, caches, self._edits(edit), strict=True)),
+            unroll=config.layers_at_once // places,
         )
-        hidden_BTD, logits_BTV = self.norm(x_BTD), None
+        hidden_BTD, logits_BTV, streams = self.norm(x_BTD), None, None
         if return_logits:
-            dtype = self.config.unembedding_dtype
-            logits_BTV = unembed(hidden_BTD, embedding_VD, dtype)
+            logits_BTV = unembed(hidden_BTD, embedding_VD, config.unembedding_dtype)
         if return_streams:
-            streams = jnp.concatenate([streams, x_BTD[None]])
+            streams = jnp.concatenate([interleaved([one.stream for one in seen]), x_BTD[None]])
         return Output(
-            logits_BTV, hidden_BTD, embedding_VD, gates, cache, losses, health, counts, streams
+            logits=logits_BTV,
+            hidden=hidden_BTD,
+            embedding=embedding_VD,
+            gates=interleaved([one.gates for one in seen if one.gates is not None]),
+            cache=interleaved([one.cache for one in seen]),
+            losses=interleaved_by_name([one.losses for one in seen]),
+            health=interleaved_by_name([one.health for one in seen]),
+            counts=interleaved([one.counts for one in seen if one.counts is not None]),
+            streams=streams,
         )
+
+    def _stacks(
+        self, specs: Any, segments_BT: Int[Array, "B T"] | None, asked: _Asked
+    ) -> tuple[list[Callable[..., Any]], list[Any]]:
+        """By place in the period: what runs one block, and the parameters of all its blocks."""
+        config, feed_forward = self.config, self.config.feed_forward
+        graphs, params = zip(*map(nnx.split, stacks(self.blocks, feed_forward)), strict=True)
+        places = zip(graphs, stacks(specs, feed_forward), config.period, strict=True)
+        blocks = [_one_block(config, *place, segments_BT, asked) for place in places]
+        return blocks, [narrowed(one, config.compute_dtype) for one in params]
+
+    def _edits(self, edit: GateEdit | None) -> list[GateEdit | None]:
+        """An edit's layers by place in the period, None where layers have no gates."""
+        places = gated_places(self.config.feed_forward)
+        return [
+            every(edit, places.index(place), len(places)) if place in places else None
+            for place in range(len(self.config.period))
+        ]
 
     def empty_cache(self, batch_size: int, max_length: int) -> Cache:
         """A cache for `batch_size` sequences of up to `max_length` positions."""
@@ -239,6 +227,35 @@ class Transformer(nnx.Module):
             values=jnp.zeros(shape, config.compute_dtype),
             length=jnp.zeros((config.n_layers,), jnp.int32),
         )
+
+
+def _one_block(
+    config: TransformerConfig,
+    graph: Any,
+    specs: Any,
+    layer: LayerConfig,
+    segments_BT: Int[Array, "B T"] | None,
+    asked: _Asked,
+) -> Callable[..., tuple[Array, _Seen]]:
+    """A function of the residual stream and of a block's parameters, cache and edit."""
+
+    def run(x_BTD: Array, of_block: tuple[Any, ...]) -> tuple[Array, _Seen]:
+        params, cache, edit = of_block
+        block = nnx.merge(graph, whole_layer(params, specs))
+        (x_BTD, gates, losses), stream_BTD, cache = block(
+            x_BTD, config.compute_dtype, cache, edit, segments_BT
+        )
+        health, counts = {}, None
+        if asked.health and gates is not None and isinstance(layer, GatedConfig):
+            counts = all_counts(gates, layer)
+            health = router_health(gates, counts)
+        gates, stream = gates if asked.gates else None, stream_BTD if asked.streams else None
+        return x_BTD, _Seen(cache, gates, losses, health, counts, stream)
+
+    # Where layers are written out one after another XLA sees that a thing is computed twice; not so
+    # of gathered parameters, and a barrier would keep it from recomputing what costs little.
+    prevent_cse = config.layers_at_once > 1 and config.remat != "none"
+    return rematerialized(run, config.remat, prevent_cse=prevent_cse)
 
 
 @functools.cache
@@ -284,28 +301,6 @@ def narrowed(state: nnx.State[Any, Any], dtype: jnp.dtype) -> nnx.State[Any, Any
         return variable.replace(variable[...].astype(dtype))
 
     return nnx.map_state(cast, state)
-
-
-def rematerialised(layer: Callable, config: TransformerConfig) -> Callable:
-    """`layer` with what `remat` names recomputed in the backward pass instead of stored."""
-    # Where layers are written out one after another XLA sees that a thing is computed twice; not so
-    # of gathered parameters, and a barrier would keep it from recomputing what costs little.
-    prevent_cse = config.layers_at_once > 1 and config.remat != "none"
-    policies: dict[Remat, Callable[..., bool]] = {
-        "none": _all_but_reshapes,
-        "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-        "full": jax.checkpoint_policies.nothing_saveable,
-    }
-    return jax.checkpoint(layer, policy=policies[config.remat], prevent_cse=prevent_cse)
-
-
-def _all_but_reshapes(primitive: Any, *_: Any, **__: Any) -> bool:
-    """A reshape costs nothing; a reshaped table that is stored is a copy of it, of every layer.
-
-    So is one that was gathered: the backward pass gathers it again (ZeRO's third stage, Rajbhandari
-    2020, arXiv 1910.02054).
-    """
-    return primitive.name not in ("reshape", "all_gather")
 
 
 def init_params(config: TransformerConfig, seed: int) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run costs, as a table: parameters, operations, bytes, memory. Nothing is compiled."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 
 from sgatlin.config import Config
+from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.flops import count_parameters, forward_flops, gathered_bytes, training_flops
 from sgatlin.scaling.xla import xla_forward_flops
 from sgatlin.tables import aligned
@@ -23,17 +25,13 @@ def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
     layout(config, sizes)  # or it is told why not
     memory = training_memory(config, platform, sizes)
     each = f", on each of {sizes.devices} devices" if sizes.devices > 1 else ""
-    flops = model.feed_forward.forward_flops(model.d_model)
     return {
-        "layer": model.feed_forward.kind,
+        "layer": model.kinds,
         "width x layers": f"{model.d_model} x {model.n_layers}",
         "parameters": f"{parameters.total:,}",
         "parameters, without the embedding": f"{parameters.non_embedding:,}",
         "parameters, active per token": f"{parameters.active:,}",
-        "one feed-forward layer: parameters": f"{parameters.layer:,}",
-        "one feed-forward layer: active per token": f"{parameters.active_layer:,}",
-        "one feed-forward layer: bytes chosen per token (bf16)": f"{gathered_bytes(model):,}",
-        "one feed-forward layer: forward FLOPs per token": f"{flops:,}",
+        **{f"one feed-forward layer: {name}": value for name, value in _one_layer(model).items()},
         "forward FLOPs per token, layers only (paper)": f"{forward.paper:,}",
         "forward FLOPs per token, with unembedding (full)": f"{forward.full:,}",
         "forward FLOPs per token, layers only, causal attention (causal)": f"{forward.causal:,}",
@@ -47,6 +45,21 @@ def cost(config: Config, platform: Platform | None = None) -> dict[str, str]:
         f"memory: in all, about, on a {platform or jax.default_backend()}{each}": _mebibytes(
             memory.total
         ),
+    }
+
+
+def _one_layer(model: TransformerConfig) -> dict[str, str]:
+    """What one feed-forward layer costs, or each layer of a pattern, in the order of its kinds."""
+    alone = [dataclasses.replace(model, n_layers=1, feed_forward=one) for one in model.period]
+
+    def each(number: Callable[[TransformerConfig], int]) -> str:
+        return " / ".join(f"{number(one):,}" for one in alone)
+
+    return {
+        "parameters": each(lambda one: count_parameters(one).layer),
+        "active per token": each(lambda one: count_parameters(one).active_layer),
+        "bytes chosen per token (bf16)": each(gathered_bytes),
+        "forward FLOPs per token": each(lambda one: one.period[0].forward_flops(one.d_model)),
     }
 
 

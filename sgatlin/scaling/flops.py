@@ -11,6 +11,7 @@ import jax
 from flax import nnx
 
 from sgatlin.nn.gates import GatedConfig
+from sgatlin.nn.pattern import stacks
 from sgatlin.nn.transformer import TransformerConfig, abstract_model
 
 TRAINING_OVER_FORWARD = 3
@@ -42,13 +43,14 @@ class Flops(NamedTuple):
 
 def forward_flops(config: TransformerConfig, seq_len: int) -> Flops:
     """Operations per token of a forward pass over `seq_len` tokens."""
-    d_model = config.d_model
-    others = 8 * d_model**2 + config.feed_forward.forward_flops(d_model)
-    layers = config.n_layers * (others + 4 * seq_len * d_model)
+    d_model, n_layers = config.d_model, config.n_layers
+    feed_forward = sum(layer.forward_flops(d_model) for layer in config.period)
+    others = 8 * n_layers * d_model**2 + config.n_periods * feed_forward
+    layers = others + 4 * n_layers * seq_len * d_model
     return Flops(
         paper=layers,
         full=layers + 2 * d_model * config.vocab_size,
-        causal=config.n_layers * (others + 2 * (seq_len + 1) * d_model),
+        causal=others + 2 * n_layers * (seq_len + 1) * d_model,
     )
 
 
@@ -73,7 +75,7 @@ class Parameters(NamedTuple):
     non_embedding: int
     """Total without the embedding."""
     layer: int
-    """Of one feed-forward layer."""
+    """Of one feed-forward layer; in a pattern of layers the mean, rounded down."""
     active_layer: int
     """Of it those that a token uses."""
 
@@ -82,15 +84,18 @@ def count_parameters(config: TransformerConfig) -> Parameters:
     """Counted on the model; a layer with gates says itself what a token uses."""
     params = nnx.to_pure_dict(nnx.state(abstract_model(config)))
     total = _size(params)
-    layer = active_layer = _size(params["blocks"]["feed_forward"]) // config.n_layers
-    if isinstance(config.feed_forward, GatedConfig):
-        active_layer = config.feed_forward.active_parameters(config.d_model)
+    blocks = stacks(params["blocks"], config.feed_forward)
+    layers = [_size(stack["feed_forward"]) // config.n_periods for stack in blocks]
+    active_layers = [
+        layer.active_parameters(config.d_model) if isinstance(layer, GatedConfig) else size
+        for layer, size in zip(config.period, layers, strict=True)
+    ]
     return Parameters(
         total=total,
-        active=total - config.n_layers * (layer - active_layer),
+        active=total - config.n_periods * (sum(layers) - sum(active_layers)),
         non_embedding=total - _size(params["embedding"]),
-        layer=layer,
-        active_layer=active_layer,
+        layer=sum(layers) // len(layers),
+        active_layer=sum(active_layers) // len(layers),
     )
 
 
@@ -100,15 +105,13 @@ def n_parameters(config: TransformerConfig) -> int:
 
 
 def gathered_bytes(config: TransformerConfig, itemsize: int = 2) -> int:
-    """Bytes of weights that a token's gates choose in one layer, read in a forward pass.
+    """Bytes of weights that a token's gates choose in one layer with gates, read in a forward pass.
 
     Tokens that choose the same neurons or experts are not counted as sharing a read: a bound from
     above for a mixture, whose batch reads each expert once.
     """
-    layer = config.feed_forward
-    if not isinstance(layer, GatedConfig):
-        return 0
-    return layer.gathered_parameters(config.d_model) * itemsize
+    layer = config.gated_layer
+    return 0 if layer is None else layer.gathered_parameters(config.d_model) * itemsize
 
 
 def _size(tree: Any) -> int:

@@ -8,7 +8,7 @@ import dataclasses
 import math
 
 from sgatlin.errors import UserError
-from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.feed_forward import LayerConfig
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig, matching_d_hidden
 from sgatlin.nn.moe import MoeConfig
 from sgatlin.nn.peer import PeerConfig
@@ -62,7 +62,7 @@ class Ladder:
         constant, slope = self.side
         return _whole(constant + slope * scale, scale, "a root of n_neurons") ** 2
 
-    def layers(self, scale: float) -> dict[str, FeedForwardConfig]:
+    def layers(self, scale: float) -> dict[str, LayerConfig]:
         """Every layer of the comparison at one scale, by variant name."""
         return layers(
             self.d_model(scale),
@@ -76,7 +76,7 @@ class Ladder:
 PAPER = Ladder()
 
 
-def dense_layers(d_model: int) -> dict[str, FeedForwardConfig]:
+def dense_layers(d_model: int) -> dict[str, LayerConfig]:
     """The layers that multiply with all their weights, of equal hidden width; by variant name."""
     hidden = matching_d_hidden(d_model)
     active = round(SPARK_SHARE * hidden)
@@ -88,7 +88,7 @@ def dense_layers(d_model: int) -> dict[str, FeedForwardConfig]:
     }
 
 
-def mixtures(d_model: int) -> dict[str, FeedForwardConfig]:
+def mixtures(d_model: int) -> dict[str, LayerConfig]:
     """Mixtures of 16 experts as wide as the model, of which a token uses two; by variant name.
 
     `moe` is gpt-oss's with balancing and z-loss; `moe-paper` is as in the paper's runs, which have
@@ -102,7 +102,7 @@ def mixtures(d_model: int) -> dict[str, FeedForwardConfig]:
 
 def neuron_layers(
     n_channels: int, n_neurons: int, *, top_k: int = 8, d_key: int = 128
-) -> dict[str, FeedForwardConfig]:
+) -> dict[str, LayerConfig]:
     """sgatlin and PEER with as many channels; PEER's one pool has 4 N neurons, as in the paper.
 
     `sgatlin-g4`, whose neurons share scores in groups of four, is left out where N or K cannot be
@@ -123,7 +123,7 @@ def neuron_layers(
 
 def layers(
     d_model: int, *, n_channels: int, n_neurons: int, top_k: int = 8, d_key: int = 128
-) -> dict[str, FeedForwardConfig]:
+) -> dict[str, LayerConfig]:
     """Every layer of the comparison at one width, by variant name; sgatlin is the first."""
     return {
         **neuron_layers(n_channels, n_neurons, top_k=top_k, d_key=d_key),

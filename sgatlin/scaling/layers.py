@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layers of the comparison side by side, as Markdown: `sgatlin cost --layers`."""
 
-from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.feed_forward import LayerConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.flops import count_parameters, gathered_bytes
 from sgatlin.scaling.ladder import PAPER, layers
@@ -46,7 +46,7 @@ def layer_table() -> str:
     return "\n".join(lines).rstrip()
 
 
-def _numbers(layer: FeedForwardConfig, d_model: int) -> tuple[int, ...]:
+def _numbers(layer: LayerConfig, d_model: int) -> tuple[int, ...]:
     model = TransformerConfig(vocab_size=1, d_model=d_model, n_layers=1, feed_forward=layer)
     parameters = count_parameters(model)
     return (

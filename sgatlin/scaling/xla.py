@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
+from sgatlin.nn.feed_forward import LayerConfig, with_each_layer
 from sgatlin.nn.moe import MoeConfig
+from sgatlin.nn.pattern import stacks
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import TransformerConfig, abstract_model
@@ -22,27 +24,36 @@ def xla_forward_flops(config: TransformerConfig, seq_len: int) -> int:
     row. Layers are counted one by one, since XLA counts the body of a scan once. Nothing is
     compiled.
     """
-    layer = config.feed_forward
-    # Forms without loops, whose bodies would be counted once too.
-    if isinstance(layer, MoeConfig):
-        layer = dataclasses.replace(layer, implementation="ragged_dot")
-    elif isinstance(layer, SgatlinConfig | PeerConfig):
-        layer = dataclasses.replace(layer, implementation="reference")
+    layer = with_each_layer(config.feed_forward, _without_loops)
     config = dataclasses.replace(config, feed_forward=layer)
-    graph, layers = nnx.split(abstract_model(config).blocks)
-    one_layer = jax.tree.map(lambda leaf: _float32(*leaf.shape[1:]), layers)
     x_BTD = _float32(1, seq_len, config.d_model)
 
-    def block(params: Any, x_BTD: Array) -> Array:
-        output, *_ = nnx.merge(graph, params)(x_BTD, jnp.dtype("float32"), None, None)
-        return output.y
+    def of_block(stack: Any) -> float:
+        graph, layers = nnx.split(stack)
+
+        def block(params: Any, x_BTD: Array) -> Array:
+            output, *_ = nnx.merge(graph, params)(x_BTD, jnp.dtype("float32"), None, None)
+            return output.y
+
+        one_layer = jax.tree.map(lambda leaf: _float32(*leaf.shape[1:]), layers)
+        return _count(block, one_layer, x_BTD)
 
     def unembedding(x_BTD: Array, embedding: Array) -> Array:
         return x_BTD @ embedding.T
 
     embedding = _float32(config.vocab_size, config.d_model)
-    total = config.n_layers * _count(block, one_layer, x_BTD)
+    blocks = stacks(abstract_model(config).blocks, config.feed_forward)
+    total = config.n_periods * sum(map(of_block, blocks))
     return round((total + _count(unembedding, x_BTD, embedding)) / seq_len)
+
+
+def _without_loops(layer: LayerConfig) -> LayerConfig:
+    """The layer in a form without loops, whose bodies would be counted once too."""
+    if isinstance(layer, MoeConfig):
+        return dataclasses.replace(layer, implementation="ragged_dot")
+    if isinstance(layer, SgatlinConfig | PeerConfig):
+        return dataclasses.replace(layer, implementation="reference")
+    return layer
 
 
 def _count(fn: Any, *arguments: Any) -> float:

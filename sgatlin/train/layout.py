@@ -17,27 +17,23 @@ def layout(config: Config, sizes: Sizes) -> list[str]:
     """
     if sizes.devices == 1:
         return []
-    model, layer = config.model, config.model.feed_forward
     check_shared(config.data.batch_size, sizes, config.train.accumulate)
-    units = {"attention": ("heads", model.n_heads)}
+    units = [("attention", "heads", config.model.n_heads)]
     whole = []
-    if isinstance(layer, SgatlinConfig | PeerConfig):
-        if layer.n_channels % sizes.tensor:
-            raise UserError(
-                f"model.feed_forward.n_channels={layer.n_channels} is not a multiple of "
-                f"mesh.tensor={sizes.tensor}: each device needs as many channels; change either"
-            )
-        if layer.shared_pool and sizes.tensor > 1:
-            whole.append("the pool (one table for all channels)")
-    elif isinstance(layer, MoeConfig):
-        units["the mixture"] = ("experts", layer.n_experts)
-    else:
-        units["the feed-forward layer"] = ("hidden units", layer.d_hidden)
-    whole += [
-        f"{name} ({number} {unit})"
-        for name, (unit, number) in units.items()
-        if number % sizes.tensor
-    ]
+    for layer in dict.fromkeys(config.model.period):
+        if isinstance(layer, SgatlinConfig | PeerConfig):
+            if layer.n_channels % sizes.tensor:
+                raise UserError(
+                    f"model.feed_forward.n_channels={layer.n_channels} is not a multiple of "
+                    f"mesh.tensor={sizes.tensor}: each device needs as many channels; change either"
+                )
+            if layer.shared_pool and sizes.tensor > 1:
+                whole.append("the pool (one table for all channels)")
+        elif isinstance(layer, MoeConfig):
+            units.append(("the mixture", "experts", layer.n_experts))
+        else:
+            units.append(("the feed-forward layer", "hidden units", layer.d_hidden))
+    whole += [f"{name} ({number} {unit})" for name, unit, number in units if number % sizes.tensor]
     lines = [
         f"{sizes.devices} devices: data {sizes.data}, fsdp {sizes.fsdp}, tensor {sizes.tensor}; "
         f"{config.data.batch_size // sizes.windows} windows a step on each"

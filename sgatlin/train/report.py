@@ -143,11 +143,11 @@ def describe(config: Config, run: RunDirectory, told: str) -> str:
     """A run's first lines."""
     model, steps = config.model, config.train.steps
     neurons = ""
-    if isinstance(model.feed_forward, SgatlinConfig | PeerConfig):
-        line = model.feed_forward.computed_by(model.d_model, model.compute_dtype)
+    if isinstance(model.gated_layer, SgatlinConfig | PeerConfig):
+        line = model.gated_layer.computed_by(model.d_model, model.compute_dtype)
         neurons = f"\n  {line}"
     return (
-        f"{run.path}: {model.feed_forward.kind}, {n_parameters(model):,} parameters, "
+        f"{run.path}: {model.kinds}, {n_parameters(model):,} parameters, "
         f"{steps:,} steps of {config.tokens_per_step:,} tokens, {model.compute_dtype} on "
         f"{jax.devices()[0].device_kind}; {told}{neurons}"
     )

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from sgatlin.config import Config
 from sgatlin.mesh import BATCH_SPEC, Sizes, mesh_sizes, placed
 from sgatlin.nn.feed_forward import SelfBalancing
-from sgatlin.nn.gates import GatedConfig
+from sgatlin.nn.pattern import with_gated_layers
 from sgatlin.nn.roles import role_tree
 from sgatlin.nn.transformer import abstract_model, bind, init_params, partition_specs
 from sgatlin.ops.cross_entropy import weighted_nats
@@ -133,9 +133,9 @@ def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def counts_spec(config: Config, sizes: Sizes) -> PartitionSpec:
-    """Of choices, (L, tables, N)."""
-    layer = config.model.feed_forward
-    by_channel = isinstance(layer, GatedConfig) and layer.pool_shape[0] > 1 and sizes.tensor > 1
+    """Of choices, (layers with gates, tables, N)."""
+    layer = config.model.gated_layer
+    by_channel = layer is not None and layer.pool_shape[0] > 1 and sizes.tensor > 1
     return PartitionSpec(None, "tensor" if by_channel else None, None)
 
 
@@ -153,7 +153,7 @@ def make_train_step(
     clipping), `learning_rate`, and, one value a layer, `router/...` of `router_health` and
     `aux/...` of the layers' own terms of the loss that is minimised; `guard/...` of the `Verdict`.
     """
-    layer = config.model.feed_forward
+    layer = config.model.gated_layer
     gradient = gradient_on(mesh, config)
 
     def train_step(
@@ -166,8 +166,9 @@ def make_train_step(
         updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         if isinstance(layer, SelfBalancing):
-            stacked = layer.after_step(params["blocks"]["feed_forward"], seen.counts)
-            params = params | {"blocks": params["blocks"] | {"feed_forward": stacked}}
+            params = with_gated_layers(
+                layer.after_step, params, seen.counts, config.model.feed_forward
+            )
         usage = None
         if state.usage is not None:
             usage = add_step(state.usage, seen.counts, state.step + 1)

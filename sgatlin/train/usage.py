@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which neurons (or experts) a run uses, and which of them have died.
 
-L layers, C tables of a layer, N neurons of a table. Tables are never added up: each has a router
-that can leave its own neurons unused, and a sum would hide it.
+L layers with gates, C tables of a layer, N neurons of a table. Tables are never added up: each has
+a router that can leave its own neurons unused, and a sum would hide it.
 """
 
 import dataclasses
@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from sgatlin.errors import UserError, require_at_least
-from sgatlin.nn.gates import GatedConfig
 from sgatlin.nn.transformer import TransformerConfig
 
 
@@ -56,9 +55,10 @@ class Usage(NamedTuple):
 
 def initial_usage(model: TransformerConfig) -> Usage | None:
     """Of a run that begins; None for a layer without gates."""
-    if not isinstance(model.feed_forward, GatedConfig):
+    layer = model.gated_layer
+    if layer is None:
         return None
-    shape = (model.n_layers, *model.feed_forward.pool_shape)
+    shape = (len(model.gated_blocks), *layer.pool_shape)
     return Usage(jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.int32))
 
 

@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 from sgatlin.errors import UserError
+from sgatlin.nn.feed_forward import PatternConfig
 from sgatlin.nn.gates import Gates, choice_counts
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
 from sgatlin.nn.moe import MoeConfig
@@ -69,6 +70,7 @@ def equal(ours, expected) -> bool:
         SwigluConfig(d_hidden=6),
         TopkMlpConfig(d_hidden=12, top_k=6, activation="gelu"),
         SparkConfig(d_hidden=12, n_active=6),
+        PatternConfig(layers=(SwigluConfig(d_hidden=6), SGATLIN)),
     ],
     ids=lambda feed_forward: feed_forward.kind,
 )
