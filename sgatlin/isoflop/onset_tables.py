@@ -11,9 +11,9 @@ from sgatlin.isoflop.tables import Table
 DEFINITION = (
     "The copy score is the number of nats per token that a model saves on random tokens which",
     "its window has shown it once before. The onset of copying is the first validation at which",
-    f"the score exceeds {ONSET_SCORE:g} nats. The loss falls abruptly there, most of all on",
-    "repetitive text, so a gap between two runs on different sides of the onset says little about",
-    "their layers.",
+    f"the score exceeds {ONSET_SCORE:g} nat; models that do not copy score near 0. The loss falls",
+    "abruptly at the onset, most of all on repetitive text, so a gap between two runs on different",
+    "sides of it says little about their layers.",
 )
 ONSET_STEPS = (
     "The step of the onset, from the longest run of seed 0 at the study's own rate. Where that run",
