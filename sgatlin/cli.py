@@ -26,6 +26,7 @@ from sgatlin.commands.explore import Explore
 from sgatlin.commands.isoflop import (
     IsoflopFit,
     IsoflopPlot,
+    IsoflopRates,
     IsoflopReport,
     IsoflopRun,
     IsoflopTime,
@@ -67,6 +68,7 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
     "bench decode": BenchDecode,
     "isoflop run": IsoflopRun,
     "isoflop time": IsoflopTime,
+    "isoflop rates": IsoflopRates,
     "isoflop fit": IsoflopFit,
     "isoflop plot": IsoflopPlot,
     "isoflop report": IsoflopReport,

@@ -10,8 +10,8 @@ Stages, in the order in which they are to be run:
 A    the sweep of learning rates to which the rate rule is fitted (`sgatlin isoflop rates`)
 A1   the rates of the pool and of the router over the general one
 E    variants of the layer
-B    every layer at four sizes, three budgets off one trunk
-B1   small sizes, and PEER
+B    every layer at four sizes, two budgets off one trunk
+B1   small sizes at 1e15 and 3e15 FLOPs, and PEER
 C    half and double rate, and two more seeds, at the best size for 1e16 FLOPs
 D    3e16 FLOPs; dense layers and the mixture on to the time that sgatlin takes
 F    1e17 FLOPs
@@ -34,7 +34,8 @@ from sgatlin.train.optimizer import OptimizerConfig, RoleConfig
 from sgatlin.train.schedules import StableDecaySchedule
 from sgatlin.train.usage import UsageConfig
 
-# Four layers and more: with fewer, small budgets end at the onset of copying from the context.
+# Four layers and more: with fewer, small budgets end at the onset of copying from the context. With
+# four, the first runs of stage A show it after 350 to 700 steps, so s = 2 and up begin at 3e15.
 LADDER = Ladder(least_depth=4)
 
 # Trunks keep the state before their decay; no run keeps its model.
@@ -44,6 +45,7 @@ DENSE = ("mlp", "swiglu")
 MIXTURES = ("moe",)
 SGATLINS = ("sgatlin", "sgatlin-c8", "sgatlin-g4")
 MAIN = (*DENSE, *MIXTURES, *SGATLINS)
+KINDS = ("swiglu", "moe", "sgatlin-c8")
 
 # Options of sgatlin's layer in which a variant differs from `sgatlin`; C and K are of the ladder.
 LAYER_VARIANTS: dict[str, Callable[[SgatlinConfig, int], dict[str, Any]]] = {
@@ -55,6 +57,18 @@ LAYER_VARIANTS: dict[str, Callable[[SgatlinConfig, int], dict[str, Any]]] = {
         "group": 4,
         "top_k": 2 * layer.top_k,
     },
+    "sgatlin-narrow": lambda layer, d_model: {"d_in": d_model // 4},
+    "sgatlin-g4-narrow": lambda layer, d_model: {"group": 4, "d_in": d_model // 4},
+}
+
+# The layer that each variant changes.
+CHANGED = {
+    "sgatlin-c8": "sgatlin",
+    "sgatlin-g4": "sgatlin",
+    "sgatlin-k4": "sgatlin",
+    "sgatlin-c8-g4-k16": "sgatlin-g4",
+    "sgatlin-narrow": "sgatlin",
+    "sgatlin-g4-narrow": "sgatlin-g4",
 }
 
 # Multiples of the general rate for one role, in `sgatlin-c8`.
@@ -130,7 +144,7 @@ def scaling() -> Study:
             usage=UsageConfig(every=100, dead_after=100),
         )
 
-    low, high, trunk = flops(1e15, 3e15), flops(1e16), flops(1e15, 3e15, 1e16)
+    low, high, trunk = flops(1e15, 3e15), flops(1e16), flops(3e15, 1e16)
     by_rule: dict[str, Any] = {"learning_rates": "rule"}
     variants = tuple(name for name in LAYER_VARIANTS if name not in MAIN)
     rates = (1.5e-3, 3e-3, 6e-3, 1.2e-2)
@@ -147,8 +161,15 @@ def scaling() -> Study:
                 learning_rates=rates,
                 trunk=low,
             ),
-            Grid(stage="A", budgets=low[1:], layers=MAIN, scales=(3.0,), learning_rates=rates[:3]),
-            Grid(stage="A", budgets=high, layers=MAIN, scales=(4.0,), learning_rates=rates[:2]),
+            # Exponents are shared, so that one layer of each kind serves the larger sizes.
+            Grid(
+                stage="A",
+                budgets=flops(6e15),
+                layers=KINDS,
+                scales=(3.0,),
+                learning_rates=rates[:3],
+            ),
+            Grid(stage="A", budgets=high, layers=KINDS, scales=(4.0,), learning_rates=rates[:2]),
             Grid(
                 stage="A",
                 budgets=low[1:],
@@ -226,6 +247,7 @@ def scaling() -> Study:
             ),
         ),
         compared=(*MAIN, "peer"),
+        switched=CHANGED | dict.fromkeys(ROLE_RATES, "sgatlin-c8"),
         warmup=warmup,
         windows=windows,
         rate_layer=rate_layer,

@@ -171,20 +171,69 @@ class IsoflopPlot(_OfStudy):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class IsoflopRates(_OfStudy):
+    """Fit the rate rule of a study to its finished sweep and write it beside the records.
+
+    Runs at the rule's rate get their names from it, so a rule that has runs is not written anew.
+    """
+
+    again: bool = False
+    """Write the rule even where the study already has one."""
+
+    def __call__(self) -> None:
+        from sgatlin.isoflop.rates import FILE_NAME, write_rule
+        from sgatlin.isoflop.rule_report import fit_rule
+
+        study, results = self._open()
+        fit = fit_rule(study, results)
+        for table in (fit.coefficients_table(), fit.groups_table()):
+            print("\n".join([*table.lines(), ""]))
+        print("\n".join(fit.notes()))
+        file = results.path / FILE_NAME
+        if file.exists() and not self.again:
+            print(f"{file} is kept; --again replaces it, and runs at its rates must be run again")
+            return
+        print(write_rule(results.path, fit.rule))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class IsoflopReport(_OfStudy):
     """Write the page of a study, with its tables and figures."""
 
     out: Path | None = None
     """Markdown file; NAME.md in this folder by default. Figures go beside it."""
     notes: Path | None = None
-    """Markdown to put below the title: what the numbers say."""
+    """Markdown file whose text goes below the title: what the numbers say."""
+    forecast: Path | None = None
+    """Markdown file whose text goes at the end of the page: what was expected before the runs. Only
+    for studies whose rates follow a rule."""
 
     def __call__(self) -> None:
         from sgatlin.isoflop.report import write_report
+        from sgatlin.isoflop.rule_report import write_rule_report
 
         study, results = self._open()
         out = self.out or Path(f"{study.name}.md")
         if out.is_dir():
             raise UserError(f"--out {out} is a folder: name a file")
-        for path in write_report(study, results, out, spec=self.study, notes=self.notes):
+        notes = _text(self.notes, "--notes")
+        if study.has_rule:
+            forecast = _text(self.forecast, "--forecast")
+            written = write_rule_report(
+                study, results, out, spec=self.study, notes=notes, forecast=forecast
+            )
+        elif self.forecast is not None:
+            raise UserError(f"--forecast: study {study.name} has no rate rule; use --notes")
+        else:
+            written = write_report(study, results, out, spec=self.study, notes=notes)
+        for path in written:
             print(path)
+
+
+def _text(path: Path | None, option: str) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {option} {path}: {error}") from None

@@ -11,9 +11,11 @@ from sgatlin.isoflop.records import Record
 ONSET_SCORE = 1.0
 """Copy score above which a run copies, in nats per token.
 
-Small models that do not copy (the story world's, and those of the study in small) score within .2 of
-0. Perfect copying would score the whole loss of the first occurrence, 5 to 11 nats in these runs.
+Small models that do not copy (the story world's, and those of the study in small) score within .2
+of 0. Perfect copying would score the whole loss of the first occurrence, 5 to 11 nats here.
 """
+SETTLED = 2.0
+"""A run is past the onset if it trained for at least this many times the steps to its onset."""
 CROSSING_MARK = "†"
 CROSSING_NOTE = (
     f"{CROSSING_MARK} One of the two runs ended before the onset of copying and one after it, "
@@ -43,7 +45,9 @@ def is_past_onset(record: Record) -> bool | None:
 
     Until then its loss still falls by what it learns to copy.
     """
-    if is_before_onset(record) is None or record.curve is None:
+    if is_before_onset(record):
+        return False
+    if record.copying is None or record.curve is None:
         return None
     step = onset_step(record)
     return step is not None and record.result.steps >= SETTLED * step

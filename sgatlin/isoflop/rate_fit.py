@@ -36,6 +36,8 @@ from sgatlin.isoflop.rates import RateRule
 from sgatlin.isoflop.records import Record
 from sgatlin.isoflop.tables import Table, interval
 
+ROUNDING = 1e-9
+"""Length of a column, in units of ln(rate), below which it is zero."""
 MOST_HALF_WIDTH = 1.0
 """Half of an exponent's 95 % interval above which the sweep does not identify it. At 1, a doubling
 of the width, or of the steps, leaves the rate unknown by a factor of two."""
@@ -206,7 +208,8 @@ def _least_squares(
     """Curvature k, coefficients of ln(rate*), residual deviation and degrees of freedom."""
     length_F = np.linalg.norm(design_RF, axis=0)
     n_coefficients = design_RF.shape[1]
-    if not length_F.all() or np.linalg.matrix_rank(design_RF / length_F) < n_coefficients:
+    # Squares about the mean of two rates are equal, so their column is zero but for rounding.
+    if length_F.min() < ROUNDING or np.linalg.matrix_rank(design_RF / length_F) < n_coefficients:
         return None
     inverse_FR = np.linalg.pinv(design_RF)
     k, *slopes = (inverse_FR @ target_R).tolist()

@@ -47,13 +47,18 @@ def fits(study: Study, results: Results) -> dict[str, StudyFit]:
 
 
 def known_records(study: Study, results: Results) -> list[Record]:
+    """As `study_records`; UserError also where no run of the comparison itself is finished."""
+    records = study_records(study, results)
+    if not study.main_runs(records):
+        raise _no_run(study, results)
+    return records
+
+
+def study_records(study: Study, results: Results) -> list[Record]:
     """Of the study's layers; UserError where there is none, or two read different data."""
     records = [r for r in results.records() if r.run.layer in study.layers]
-    if not study.main_runs(records):
-        raise UserError(
-            f"{results.path} has no finished run of {study.name}: run some with `sgatlin isoflop "
-            "run`, or name the folder with --results"
-        )
+    if not records:
+        raise _no_run(study, results)
     for record in records:
         if record.data != records[0].data:
             raise UserError(
@@ -61,6 +66,13 @@ def known_records(study: Study, results: Results) -> list[Record]:
                 f"{records[0].run.name}: remove the one that does not belong, and run it again"
             )
     return records
+
+
+def _no_run(study: Study, results: Results) -> UserError:
+    return UserError(
+        f"{results.path} has no finished run of {study.name}: run some with `sgatlin isoflop run`, "
+        "or name the folder with --results"
+    )
 
 
 def fit_lines(study: Study, results: Results) -> list[str]:
@@ -97,20 +109,14 @@ def draw(study: Study, results: Results, stem: Path) -> list[Path]:
 
 
 def write_report(
-    study: Study, results: Results, out: Path, *, spec: str, notes: Path | None = None
+    study: Study, results: Results, out: Path, *, spec: str, notes: str = ""
 ) -> list[Path]:
     """Writes the page and its figures beside it; returns their paths.
 
     `notes` is Markdown that goes below the title; `spec` is how the study is named in commands.
     """
-    text = ""
-    if notes is not None:
-        try:
-            text = notes.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read --notes {notes}: {error}") from None
     figures = draw(study, results, out.with_suffix(""))
-    lines = page(study, results, spec, text, figures)
+    lines = page(study, results, spec, notes, figures)
     write_output(out, "\n".join(lines) + "\n")
     return [out, *figures]
 

@@ -127,7 +127,8 @@ def test_runs_before_the_onset_of_copying_are_left_out(study, tmp_path):
         return dataclasses.replace(one, copying=score, result=result)
 
     text = page(study, tmp_path, [copying(one) for one in planted()])
-    assert "* Left out, since they end before the onset of copying: moe-s4-1e15." in text
+    early = "since they end before 2 times the steps to the onset of copying: moe-s4-1e15."
+    assert f"* Left out, {early}" in text
     assert "to 35 runs of 3 layers" in text
     assert "The residuals are 0.0000 nats" in text
 
