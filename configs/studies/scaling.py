@@ -279,7 +279,7 @@ def toy() -> Study:
             log=LogConfig(every=20, tensorboard=False),
         )
 
-    layers, trunk = ("swiglu", "moe", "sgatlin"), flops(1e9, 3e9)
+    layers, trunk = ("swiglu", "sgatlin"), flops(1e9, 3e9)
     by_rule: dict[str, Any] = {"learning_rates": "rule"}
     return Study(
         name="toy",
@@ -290,8 +290,8 @@ def toy() -> Study:
                 stage="A",
                 budgets=trunk[:1],
                 layers=layers,
-                scales=(2.0, 3.0),
-                learning_rates=(5e-3, 1e-2, 2e-2),
+                scales=(2.0,),
+                learning_rates=(5e-3, 1e-2, 2e-2, 4e-2),
             ),
             Grid(
                 stage="B",

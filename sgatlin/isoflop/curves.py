@@ -6,6 +6,8 @@ of all on repetitive text (Olsson et al. 2022, arXiv 2209.11895). Two runs on di
 that onset differ by much more than their layers account for.
 """
 
+from collections.abc import Sequence
+
 from sgatlin.isoflop.records import Record
 
 ONSET_SCORE = 1.0
@@ -51,6 +53,16 @@ def is_past_onset(record: Record) -> bool | None:
         return None
     step = onset_step(record)
     return step is not None and record.result.steps >= SETTLED * step
+
+
+def comparable(records: Sequence[Record]) -> list[Record]:
+    """Those that are not known to end before or on the onset; all of them where none copies.
+
+    Runs that all end before the onset can be compared with one another.
+    """
+    if not any(is_before_onset(record) is False for record in records):
+        return list(records)
+    return [record for record in records if is_past_onset(record) is not False]
 
 
 def crosses_onset(one: Record, other: Record) -> bool:

@@ -11,7 +11,7 @@ from sgatlin.files import write_output
 from sgatlin.isoflop import cost_tables, tables
 from sgatlin.isoflop.budget import short
 from sgatlin.isoflop.curve_figure import draw_curves
-from sgatlin.isoflop.curves import SETTLED, is_past_onset
+from sgatlin.isoflop.curves import SETTLED, comparable
 from sgatlin.isoflop.estimates import INTERVAL, Estimate
 from sgatlin.isoflop.execute import pending
 from sgatlin.isoflop.onset_tables import onset_section
@@ -50,7 +50,7 @@ def fit_rule(study: Study, results: Results) -> RateFit:
             "`sgatlin isoflop run`, or name the folder with --results"
         )
     # On the onset of copying the best rate is the one that brings the onset forward.
-    return fit_rates([record for record in records if is_past_onset(record) is not False])
+    return fit_rates(comparable(records))
 
 
 def write_rule_report(
@@ -191,7 +191,8 @@ def _rates(study: Study, results: Results, records: Sequence[Record]) -> list[st
     lines += [
         "ln(rate) = a[layer] + b ln(d_model) + c ln(steps), with b and c shared by all layers, "
         "fitted to the sweep with one parabola in ln(rate) per size and budget. Left out are runs "
-        f"that end before {SETTLED:g} times the steps to their onset of copying.",
+        f"that end before {SETTLED:g} times the steps to their onset of copying, where others do "
+        "not.",
         "",
         *fit.coefficients_table().markdown(),
         "",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sgatlin.errors import UserError
 from sgatlin.isoflop import scaling_tables as tables
 from sgatlin.isoflop.budget import FlopBudget
-from sgatlin.isoflop.curves import SETTLED, is_past_onset
+from sgatlin.isoflop.curves import SETTLED, comparable
 from sgatlin.isoflop.frontier import FULL, PAPER, Cost, flop_budgets, flops_by, seconds
 from sgatlin.isoflop.records import Record, Results, StepTimes
 from sgatlin.isoflop.redraw import N_QUARTERS, Noise
@@ -44,8 +44,8 @@ def scaling_sections(
     """Everything that the surfaces of a study's main runs say, and what is missing for the rest.
 
     Args:
-      records: of the study; those of its comparison, at FLOP budgets, that are not known to end
-        before or shortly after the onset of copying are fitted.
+      records: of the study; those of its comparison, at FLOP budgets, that are `comparable`, are
+        fitted.
       stem: where figures go, and how their names begin; None for no figures.
       noise: between seeds, for each run; pooled by default.
       between: which layers are compared; by default those that are neither dense, a mixture nor
@@ -55,8 +55,8 @@ def scaling_sections(
       UserError: records that do not fit together, or figures that cannot be drawn.
     """
     main = [r for r in study.main_runs(records) if isinstance(r.run.budget, FlopBudget)]
-    early = [record for record in main if is_past_onset(record) is False]
-    late = [record for record in main if is_past_onset(record) is not False]
+    late = comparable(main)
+    early = [record for record in main if record not in late]
     lines = ["## Loss surfaces", ""]
     try:
         fit = fit_surfaces(late, noise=noise, draws=draws)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped study at the budgets of its variant `toy`: from its runs to its page."""
+"""The shipped studies at the budgets of their variants `toy`: from their runs to their pages."""
 
 import json
 import math
@@ -68,3 +68,27 @@ def test_the_whole_study(tmp_path):
         if line.startswith("| swiglu ")
     )
     assert row.split("|")[4].strip() == f"{perplexity:.2f}"
+
+
+def test_the_second_study(tmp_path):
+    sgatlin(tmp_path, "run", "scaling:toy", "--only", "A")
+    assert "rule-rates.json" in sgatlin(tmp_path, "rates", "scaling:toy")
+    sgatlin(tmp_path, "time", "scaling:toy")
+    last = sgatlin(tmp_path, "run", "scaling:toy").splitlines()[-1]
+    # 2 layers: 4 rates; 3 sizes at 2 budgets; a second seed of the best size.
+    assert last == "22 of 22 runs finished: results/toy"
+    results = tmp_path / "results" / "toy"
+    rule = json.loads((results / "rule-rates.json").read_text())
+    record = json.loads((results / "sgatlin-s2-3e9.json").read_text())
+    steps, rate = record["result"]["steps"], record["run"]["learning_rate"]
+    log_rate = rule["intercepts"]["sgatlin"] + rule["width_exponent"] * math.log(32)
+    log_rate += rule["steps_exponent"] * math.log(steps)
+    assert rate == pytest.approx(math.exp(log_rate), rel=0.05)
+
+    (tmp_path / "forecast.md").write_text("## Forecast\n\nNobody wins.\n")
+    written = sgatlin(tmp_path, "report", "scaling:toy", "--forecast", "forecast.md")
+    assert all((tmp_path / path).stat().st_size for path in written.split())
+    page = (tmp_path / "toy.md").read_text()
+    for heading in ("Stages", "Loss surfaces", "Learning rates", "Forecast"):
+        assert f"\n## {heading}\n" in page
+    assert "Nobody wins." in page

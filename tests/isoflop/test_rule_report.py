@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sgatlin.errors import UserError
-from sgatlin.isoflop.curves import is_past_onset
+from sgatlin.isoflop.curves import comparable, is_past_onset
 from sgatlin.isoflop.rates import RateRule, read_rule, write_rule
 from sgatlin.isoflop.records import Copying, Curve, Record, Results, Run, StepRow, StepTimes
 from sgatlin.isoflop.rule_report import (
@@ -105,6 +105,16 @@ def test_past_the_onset_is_twice_its_steps(results, onset, past):
     run = study().expand(results).runs[0]
     assert is_past_onset(finished(run, 3.0, onset=onset)) is past
     assert is_past_onset(record("a", 1.0, SMALL, 3.0, parameters=10)) is None
+
+
+def test_runs_before_the_onset_are_compared_where_none_is_past_it(made, results):
+    late, early, unknown = (
+        finished(run, 3.0, onset=onset)
+        for run, onset in zip(made.expand(results).runs, (50, None, 200), strict=True)
+    )
+    unknown = dataclasses.replace(unknown, copying=None, curve=None)
+    assert comparable([late, early, unknown]) == [late, unknown]
+    assert comparable([early, unknown]) == [early, unknown]
 
 
 def test_stages_have_their_seconds(made, results):
