@@ -2,7 +2,7 @@
 """Where the tests' processor time goes: a pytest plugin that measures, and a table.
 
     uv run pytest -p benchmarks.time_tests --times times.json      # any tier, any number of workers
-    uv run python benchmarks.time_tests.py times.json              # the table
+    uv run python benchmarks/time_tests.py times.json              # the table
 
 Processor time, not wall time: that of the test's own process, and of the processes that it waited
 for. JAX says how much of it was tracing, lowering and compiling; what is left is execution (of
