@@ -4,7 +4,7 @@
 from functools import partial
 
 from sgatlin.config import Config, DataConfig, LogConfig, StoryWorld, TrainConfig
-from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.feed_forward import FeedForwardConfig, PatternConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.ladder import layers
 from sgatlin.train.checkpoint import CheckpointConfig
@@ -31,7 +31,11 @@ def storyworld(name: str, feed_forward: FeedForwardConfig) -> Config:
     )
 
 
+ONE_KIND = layers(D_MODEL, n_channels=4, n_neurons=256)
+# Sparse in every second block.
+ALTERNATING = PatternConfig(layers=(ONE_KIND["swiglu"], ONE_KIND["sgatlin"]))
+
 VARIANTS = {
     name: partial(storyworld, "story" if name == "sgatlin" else f"story-{name}", feed_forward)
-    for name, feed_forward in layers(D_MODEL, n_channels=4, n_neurons=256).items()
+    for name, feed_forward in {**ONE_KIND, "sgatlin-alternating": ALTERNATING}.items()
 }

@@ -35,6 +35,13 @@ def gated_places(config: FeedForwardConfig) -> list[int]:
     return [i for i, layer in enumerate(layers_of(config)) if isinstance(layer, GatedConfig)]
 
 
+def gated_paths(config: FeedForwardConfig) -> list[str]:
+    """Paths of the stacks of feed-forward layers with gates in the parameters' tree, by place."""
+    by_place = isinstance(config, PatternConfig)
+    middle = [f"{place}/" if by_place else "" for place in gated_places(config)]
+    return [f"blocks/{place}feed_forward" for place in middle]
+
+
 def with_gated_layers(
     change: Callable[[Any, Any], Any],
     params: Mapping[str, Any],

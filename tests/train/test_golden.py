@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from sgatlin.config import Config, load_config, load_variants, shipped_configs
+from sgatlin.nn.feed_forward import LayerConfig, with_each_layer
 from sgatlin.train.step import StepInputs, init_state, make_train_step
 from tests.toy import QUICK_TO_COMPILE
 
@@ -46,17 +47,20 @@ SPECS = [
 ]
 
 
-def scaled_down(config: Config) -> Config:
-    """The same kind of model and training with some thousand parameters and for twenty steps.
-
-    The learning rate is one for that size: to tune a config is no change of numerics.
-    """
-    layer = config.model.feed_forward
+def small_layer(layer: LayerConfig) -> LayerConfig:
     fields = {field.name for field in dataclasses.fields(layer)}
     small = {name: value for name, value in SMALL.items() if name in fields}
     for name in ("n_neurons", "top_k"):
         if name in small:
             small[name] *= getattr(layer, "group", 1)
+    return dataclasses.replace(layer, **small)
+
+
+def scaled_down(config: Config) -> Config:
+    """The same kind of model and training with some thousand parameters and for twenty steps.
+
+    The learning rate is one for that size: to tune a config is no change of numerics.
+    """
     schedule = dataclasses.replace(config.optimizer.schedule, warmup_steps=4)
     return dataclasses.replace(
         config,
@@ -66,7 +70,7 @@ def scaled_down(config: Config) -> Config:
             d_model=16,
             d_head=8,
             n_layers=2,
-            feed_forward=dataclasses.replace(layer, **small),
+            feed_forward=with_each_layer(config.model.feed_forward, small_layer),
             dtype="float32",
         ),
         data=dataclasses.replace(config.data, seq_len=16, batch_size=4),
