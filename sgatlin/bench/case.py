@@ -187,7 +187,7 @@ def layer_inputs(
         x_BTD = block(x_BTD, config.compute_dtype, None, None, segments_BT)[0].y
     block = nnx.merge(graph, jax.tree.map(itemgetter(number), layers))
     tap = _Tap(block.feed_forward)
-    block.feed_forward = tap  # type: ignore[assignment]
+    block.feed_forward = tap
     block(x_BTD, config.compute_dtype, None, None, segments_BT)
     return tap.x
 

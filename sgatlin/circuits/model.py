@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from sgatlin.errors import UserError
 from sgatlin.input.tokenizer import Tokenizer
+from sgatlin.nn.feed_forward import PatternConfig
 from sgatlin.nn.gates import Gates
 from sgatlin.nn.norm import rms_normalised
 from sgatlin.nn.peer import PeerConfig
@@ -153,6 +154,11 @@ def neuron_rows(indices_TCK: Int[Array, "T C K"], layer: SgatlinConfig) -> Int[A
 def circuit_layer(config: TransformerConfig, *, name: str = "the model") -> SgatlinConfig:
     """The feed-forward layer as sgatlin's options spell it; UserError if it is of another kind."""
     layer = config.feed_forward
+    if isinstance(layer, PatternConfig):
+        raise UserError(
+            f"{name} has a pattern of layers ({config.kinds}), and circuits are only supported "
+            "where all layers are of one kind: choose a run with sgatlin (or peer) layers alone"
+        )
     if isinstance(layer, PeerConfig):
         return layer.as_sgatlin()
     if not isinstance(layer, SgatlinConfig):

@@ -76,15 +76,16 @@ def logits(model: Model, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
     embedding_VD, tokens_T = params["embedding"], np.asarray(tokens, np.int64)
     if tokens_T.ndim != 1 or not ((tokens_T >= 0) & (tokens_T < len(embedding_VD))).all():
         raise ValueError(f"tokens must be a sequence of ids from 0 to {len(embedding_VD) - 1}")
+    # Blocks have one kind of layer, or those of a pattern in turn.
+    kinds = config["feed_forward"].get("layers", [config["feed_forward"]])
     x_TD = embedding_VD[tokens_T]
     for layer in range(config["n_layers"]):
         block = _within(params, f"blocks.{layer}.")
         normed_TD = rms_norm(x_TD, block["attention_norm.scale"])
         x_TD = x_TD + attention(normed_TD, _within(block, "attention."), config["d_head"])
         normed_TD = rms_norm(x_TD, block["feed_forward_norm.scale"])
-        feed_forward = FEED_FORWARD[config["feed_forward"]["kind"]]
-        own = _within(block, "feed_forward.")
-        x_TD = x_TD + feed_forward(normed_TD, own, config["feed_forward"])
+        own, kind = _within(block, "feed_forward."), kinds[layer % len(kinds)]
+        x_TD = x_TD + FEED_FORWARD[kind["kind"]](normed_TD, own, kind)
     return rms_norm(x_TD, params["norm.scale"]) @ embedding_VD.T
 
 

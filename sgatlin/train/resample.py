@@ -13,7 +13,7 @@ L layers, H halves of a key, C channels, M keys of a half, N = M^H neurons of a 
 Q router width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,13 +21,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from sgatlin.nn.pattern import every
 from sgatlin.nn.peer import PeerConfig
 from sgatlin.nn.routing import QUERY_PER_CHANNEL, RouterConfig, key_shape
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.train.usage import Usage, UsageConfig, dead
-
-LAYER = "blocks/feed_forward"
 
 
 class Replacement(NamedTuple):
@@ -39,7 +38,7 @@ class Replacement(NamedTuple):
 
 def resampling_router(model: TransformerConfig) -> RouterConfig | None:
     """The router whose keys can be resampled; None without one, or with a table of all channels."""
-    layer = model.feed_forward
+    layer = model.gated_layer
     if isinstance(layer, PeerConfig):
         layer = layer.as_sgatlin()
     return layer if isinstance(layer, SgatlinConfig) and not layer.shared_pool else None
@@ -90,35 +89,40 @@ def resample(
     router: RouterConfig,
     optimizer: optax.GradientTransformation,
     noise: float,
+    paths: Sequence[str] = ("blocks/feed_forward",),
 ) -> tuple[Any, Any]:
     """Parameters and optimizer state with the dead replaced.
 
     Moments are copied with the parameters that they belong to; copied keys get normal noise of
-    `noise` times the keys' root mean square.
+    `noise` times the keys' root mean square. `paths` are `gated_paths` of the model.
     """
     side = replacement.source.shape[-1]
     neuron_LCN = _of_neurons(lambda first, second: first * side + second, replacement.source)
     copies_LCN = _of_neurons(jnp.multiply, _n_copies(replacement.source)).astype(jnp.float32)
 
     def copied(leaf: Any, name: str) -> Any:
+        own, number = _within(paths, name)
         if isinstance(leaf, optax.MaskedNode):  # of another part of an optimizer of several
             return leaf
-        if name == f"{LAYER}/router/key":
-            keys = _as_keys(leaf, router)
-            taken = jnp.take_along_axis(keys, replacement.source[..., None], axis=3)
+        if own == "router/key":
+            source = every(replacement.source, number, len(paths))
+            taken = jnp.take_along_axis(_as_keys(leaf, router), source[..., None], axis=3)
             return _as_leaf(taken, leaf, router)
-        if name in (f"{LAYER}/w_in", f"{LAYER}/w_out"):
-            return jnp.take_along_axis(leaf, neuron_LCN[..., None], axis=2)
+        if own in ("w_in", "w_out"):
+            neuron = every(neuron_LCN, number, len(paths))
+            return jnp.take_along_axis(leaf, neuron[..., None], axis=2)
         return leaf
 
     def parted(leaf: Array, name: str) -> Array:
-        if name == f"{LAYER}/router/key":
-            keys = _as_keys(leaf, router)
-            drawn = jax.random.normal(key, keys.shape, keys.dtype)
+        own, number = _within(paths, name)
+        if own == "router/key":
+            keys, is_copy = _as_keys(leaf, router), every(replacement.is_copy, number, len(paths))
+            draw_key = jax.random.fold_in(key, number) if number else key
+            drawn = jax.random.normal(draw_key, keys.shape, keys.dtype)
             drawn *= noise * jnp.sqrt(jnp.mean(keys**2))
-            return _as_leaf(keys + drawn * replacement.is_copy[..., None], leaf, router)
-        if name == f"{LAYER}/w_out":
-            return leaf / copies_LCN[..., None]
+            return _as_leaf(keys + drawn * is_copy[..., None], leaf, router)
+        if own == "w_out":
+            return leaf / every(copies_LCN, number, len(paths))[..., None]
         return leaf
 
     names = jax.tree_util.tree_map_with_path(
@@ -133,6 +137,14 @@ def resample(
     )
     params = jax.tree.map(copied, params, names)
     return jax.tree.map(parted, params, names), optimizer_state
+
+
+def _within(paths: Sequence[str], name: str) -> tuple[str, int]:
+    """A parameter's name within its stack of layers, and which stack this is; "" if in none."""
+    for number, path in enumerate(paths):
+        if name.startswith(f"{path}/"):
+            return name.removeprefix(f"{path}/"), number
+    return "", 0
 
 
 def revived(usage: Usage, step: Int[Array, ""], replacement: Replacement) -> Usage:

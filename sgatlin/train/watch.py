@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from sgatlin.config import Config
+from sgatlin.nn.pattern import gated_paths
 from sgatlin.train.resample import (
     choose_sources,
     resample,
@@ -23,7 +24,7 @@ def make_watch(config: Config) -> Watch:
     """The function that a run with gates calls every `usage.every` steps; jit it.
 
     It returns the state that training goes on with, and `usage/...` of `usage_report`: one value
-    for each layer and table; with resampling also `usage/resampled`, keys replaced.
+    for each layer with gates and table; with resampling also `usage/resampled`, keys replaced.
     """
     router = resampling_router(config.model)
     # Later copies would not have the time to part from their originals.
@@ -52,6 +53,7 @@ def make_watch(config: Config) -> Watch:
                 router=router,
                 optimizer=run_optimizer(config),
                 noise=config.usage.resample_noise,
+                paths=gated_paths(config.model.feed_forward),
             )
             usage = revived(state.usage, state.step, replacement)
             state = state._replace(params=params, optimizer=optimizer, usage=usage)

@@ -14,7 +14,7 @@ import pytest
 
 from sgatlin.export.numpy_model import FEED_FORWARD, SWIGLU_LIMIT, load, logits
 from sgatlin.export.write import export_run, write_export
-from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.feed_forward import LayerConfig
 from sgatlin.nn.mlp import MlpConfig, SwigluConfig
 from sgatlin.nn.moe import MoeConfig
 from sgatlin.nn.peer import PeerConfig
@@ -59,7 +59,7 @@ LAYERS = {
 
 
 def test_no_layer_of_the_registry_is_missing():
-    union, _ = get_args(FeedForwardConfig)
+    union, _ = get_args(LayerConfig)
     kinds = {config().kind for config in get_args(union)}
     assert {layer.kind for layer in LAYERS.values()} == kinds == set(FEED_FORWARD)
 
