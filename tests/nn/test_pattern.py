@@ -260,6 +260,13 @@ def test_documents_of_a_window_are_apart():
         close(together[here], logits(window_T[here], segments_T[here]), atol=1e-4)
 
 
+def nested() -> None:
+    """As outside of tests, where a layer's type is not checked before."""
+    pattern = object.__new__(PatternConfig)
+    object.__setattr__(pattern, "layers", (MLP, EVERY_SECOND))
+    pattern.__post_init__()
+
+
 OTHER = dataclasses.replace(SGATLIN, top_k=1, d_key=8)
 
 
@@ -268,7 +275,7 @@ OTHER = dataclasses.replace(SGATLIN, top_k=1, d_key=8)
     [
         (lambda: PatternConfig(layers=()), "layers=() of a pattern: give at least one layer"),
         (
-            lambda: PatternConfig(layers=(MLP, EVERY_SECOND)),
+            nested,
             "a pattern cannot contain a pattern: write the inner pattern's layers out in the outer "
             "one",
         ),
