@@ -6,6 +6,7 @@ B batch, T time, D model, V vocabulary, L layers, C channels, N neurons per chan
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from sgatlin.nn.feed_forward import PatternConfig
 from sgatlin.nn.gates import Gates
 from sgatlin.nn.norm import rms_normalised
 from sgatlin.nn.peer import PeerConfig
-from sgatlin.nn.sgatlin import SgatlinConfig
+from sgatlin.nn.sgatlin import SgatlinConfig, neuron_input
 from sgatlin.nn.transformer import Dtype, GateEdit, TransformerConfig, bind
 from sgatlin.ops.neurons import gather_dot
 from sgatlin.train.load import LoadedRun, load_run
@@ -97,7 +98,8 @@ class Trace(NamedTuple):
     streams: Float[Array, "L1 B T D"]
     """L + 1: the residual stream that each feed-forward layer reads, and the one after the last."""
     z: Float[Array, "L B T C K"]
-    """<w_in, x> of each chosen neuron, x being the normalised stream; before gate, activation."""
+    """<w_in, x> of each chosen neuron, x being the normalised stream, or its projection in a layer
+    with `d_in`; before gate, activation."""
 
 
 def trace(
@@ -126,22 +128,33 @@ def neuron_inputs(
     streams_LBTD: Float[Array, "L B T D"],
     gates: Gates,
 ) -> Float[Array, "L B T C K"]:
-    """<w_in, x> of the chosen neurons, x being each layer's normalised stream; fp32 sums."""
+    """<w_in, x> of the chosen neurons, as `Trace.z` has it; fp32 sums."""
     layer = circuit_layer(config)
     blocks = params["blocks"]
+    names = ("w_in",) if layer.d_in is None else ("w_in", "projection")
     scale_LD = blocks["feed_forward_norm"]["scale"]
 
     def of_layer(_: None, one: tuple[Any, ...]) -> tuple[None, Array]:
-        stream_BTD, scale_D, indices_BTCK, w_in = one
+        stream_BTD, scale_D, indices_BTCK, own = one
         x_BTD = rms_normalised(stream_BTD, scale_D).astype(config.compute_dtype)
         rows_TP = neuron_rows(indices_BTCK.reshape(-1, *indices_BTCK.shape[-2:]), layer)
-        w_in_RD = w_in.reshape(-1, config.d_model).astype(config.compute_dtype)
-        x_TD = x_BTD.reshape(-1, config.d_model)
-        z_TP = gather_dot(x_TD, rows_TP, w_in_RD, implementation=layer.implementation)
+        w_in_RI = own["w_in"].reshape(-1, own["w_in"].shape[-1]).astype(config.compute_dtype)
+        x_TI = neuron_input(own, x_BTD.reshape(-1, config.d_model), layer)
+        z_TP = gather_dot(x_TI, rows_TP, w_in_RI, implementation=layer.implementation)
         return None, z_TP.reshape(indices_BTCK.shape)
 
-    pools = blocks["feed_forward"]["w_in"]
-    return jax.lax.scan(of_layer, None, (streams_LBTD, scale_LD, gates.indices, pools))[1]
+    own = {name: blocks["feed_forward"][name] for name in names}
+    return jax.lax.scan(of_layer, None, (streams_LBTD, scale_LD, gates.indices, own))[1]
+
+
+def effective_rows(
+    weights_I: Float[Array | np.ndarray, "*rows I"], own: Mapping[str, Any], layer: SgatlinConfig
+) -> Float[Array | np.ndarray, "*rows D"]:
+    """Rows w of one layer's w_in as directions of its input x: A w, where the layer reads A^T x.
+
+    `own` are that layer's parameters. Without `d_in` the rows are such directions themselves.
+    """
+    return weights_I if layer.d_in is None else weights_I @ own["projection"].T
 
 
 def neuron_rows(indices_TCK: Int[Array, "T C K"], layer: SgatlinConfig) -> Int[Array, "T P"]:

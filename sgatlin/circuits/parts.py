@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from sgatlin.circuits.model import circuit_layer, neuron_rows, trace
+from sgatlin.circuits.model import circuit_layer, effective_rows, neuron_rows, trace
 from sgatlin.nn.gates import Gates
 from sgatlin.nn.norm import EPSILON
 from sgatlin.nn.sgatlin import gated_activation
@@ -65,13 +65,18 @@ def neuron_weights(
     params: Any,
     indices_LTCK: Int[Array, "L T C K"],
 ) -> Float[Array, "L T P D"]:
-    """Input or output weights of the chosen neurons."""
+    """Input or output weights of the chosen neurons.
+
+    Input weights are those with which a neuron reads the normalised stream, whether there is a
+    projection between them or not.
+    """
     layer = circuit_layer(config)
 
-    def of_layer(indices_TCK: Array, weights: Array) -> Array:
-        return weights.reshape(-1, config.d_model)[neuron_rows(indices_TCK, layer)]
+    def of_layer(indices_TCK: Array, own: dict[str, Any]) -> Array:
+        weights = own[table].reshape(-1, own[table].shape[-1])[neuron_rows(indices_TCK, layer)]
+        return jnp.asarray(effective_rows(weights, own, layer)) if table == "w_in" else weights
 
-    return jax.vmap(of_layer)(indices_LTCK, params["blocks"]["feed_forward"][table])
+    return jax.vmap(of_layer)(indices_LTCK, params["blocks"]["feed_forward"])
 
 
 def logit_directions(

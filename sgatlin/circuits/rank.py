@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, Integer
 
-from sgatlin.circuits.model import CircuitModel
+from sgatlin.circuits.model import CircuitModel, effective_rows
 from sgatlin.circuits.record import Record
 from sgatlin.errors import UserError
 from sgatlin.nn.sgatlin import SgatlinConfig, gated_activation
@@ -40,7 +40,8 @@ def layer_ranks(
 ) -> tuple[Ranks, Ranks]:
     """Of recorded positions' neurons, and of random ones of the same tables.
 
-    Random neurons have the chosen ones' coefficients.
+    Random neurons have the chosen ones' coefficients; they are whole groups where the layer has
+    groups, as the chosen ones are.
 
     Raises:
       UserError: when the layer has an activation and the record no activations.
@@ -52,15 +53,15 @@ def layer_ranks(
     a_nP = coefficients(scores_nP, z_nP, config)
     # With one table for all channels, its rows are the neurons.
     rows_nP = recorded.indices[chosen_n] % (config.n_neurons * config.pool_shape[0])
-    w_in_RD, w_out_RD = (
-        np.asarray(model.params["blocks"]["feed_forward"][name][layer]).reshape(
-            -1, model.config.d_model
-        )
-        for name in ("w_in", "w_out")
+    stacked = model.params["blocks"]["feed_forward"]
+    own = {name: np.asarray(stacked[name][layer]) for name in stacked if name != "router"}
+    tables = (effective_rows(own["w_in"], own, config), own["w_out"])
+    w_in_RD, w_out_RD = (np.asarray(table).reshape(-1, model.config.d_model) for table in tables)
+    drawn_nP = random_rows(
+        rows_nP, config.n_channels, config.n_neurons, group=config.group, seed=seed
     )
-    drawn_nP = random_rows(rows_nP, config.n_channels, config.n_neurons, seed=seed)
-    own, random = (ranks(rows, a_nP, w_in_RD, w_out_RD) for rows in (rows_nP, drawn_nP))
-    return own, random
+    chosen, random = (ranks(rows, a_nP, w_in_RD, w_out_RD) for rows in (rows_nP, drawn_nP))
+    return chosen, random
 
 
 def spread(found: Ranks) -> dict[str, float]:
@@ -120,19 +121,20 @@ def singular_values(
 
 
 def random_rows(
-    rows_nP: Integer[np.ndarray, "n P"], tables: int, n_neurons: int, *, seed: int
+    rows_nP: Integer[np.ndarray, "n P"], tables: int, n_neurons: int, *, group: int = 1, seed: int
 ) -> Int[np.ndarray, "n P"]:
-    """Other neurons of the same tables, each token's of a table distinct.
+    """Other neurons of the same tables in whole groups, each token's of a table distinct.
 
     With one table for all channels those of different channels may coincide, as chosen ones may.
     """
     rng = np.random.default_rng(seed)
     n, p = rows_nP.shape
-    drawn = np.empty((n, tables, p // tables), np.int64)
+    drawn = np.empty((n, tables, p // tables // group), np.int64)
     for place in np.ndindex(n, tables):
-        drawn[place] = rng.choice(n_neurons, p // tables, replace=False)
+        drawn[place] = rng.choice(n_neurons // group, drawn.shape[-1], replace=False)
+    neurons = (drawn[..., None] * group + np.arange(group)).reshape(n, tables, -1)
     offsets = (rows_nP.reshape(n, tables, -1)[..., :1] // n_neurons) * n_neurons
-    return (drawn + offsets).reshape(n, p)
+    return (neurons + offsets).reshape(n, p)
 
 
 def _ranks(values_nr: np.ndarray) -> Ranks:

@@ -7,8 +7,9 @@
 It needs numpy and safetensors, imports nothing else of this package, and may be copied. One
 sequence at a time, no cache, no batch: it is written to be read.
 
-T tokens, D model, V vocabulary, H heads, A their width, F hidden width, C channels, K chosen, Q
-width of a key, M keys of each part (2 parts in a product router, else 1), R rows of an expert.
+T tokens, D model, V vocabulary, H heads, A their width, F hidden width, C channels, K chosen, G
+neurons of a group, Q width of a key, M keys of each part (2 parts in a product router, else 1), R
+rows of an expert.
 """
 
 import json
@@ -21,7 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors
 
-FORMAT = "sgatlin-1"
+FORMAT = "sgatlin-2"
+READABLE = ("sgatlin-1", FORMAT)
+"""The first has no layers with groups of neurons or a projection, and no pattern of layers."""
 NORM_EPSILON = 1e-6
 ROPE_BASE = 10_000.0
 SWIGLU_LIMIT, SWIGLU_SLOPE = 7.0, 1.702
@@ -45,7 +48,7 @@ def load(folder: str | Path, dtype: type[np.floating] = np.float32) -> Model:
     """
     folder = Path(folder)
     content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if content.get("format") != FORMAT:
+    if content.get("format") not in READABLE:
         raise ValueError(f"{folder / 'config.json'} is not of the format {FORMAT}: export it again")
     files, index = ["model.safetensors"], folder / "model.safetensors.index.json"
     if index.exists():
@@ -121,13 +124,17 @@ def rope(x_THA: np.ndarray) -> np.ndarray:
 
 
 def sgatlin(x_TD: np.ndarray, params: Params, config: Config) -> np.ndarray:
-    """Sum over channels and their chosen neurons of gate * <w_in, x> * w_out."""
+    """Sum over channels and their chosen neurons of gate * <w_in, x> * w_out.
+
+    With a projection the neurons read x @ projection; the router always reads x.
+    """
     indices_TCK, gates_TCK = route(x_TD, params, config)
+    read_TI = x_TD @ params["projection"] if "projection" in params else x_TD
     act, y_TD = ACTIVATIONS[config["activation"]], np.zeros_like(x_TD)
     for channel in range(config["n_channels"]):
         table = 0 if config["shared_pool"] else channel
         rows_TK, gates_TK = indices_TCK[:, channel], gates_TCK[:, channel]
-        z_TK = np.einsum("td,tkd->tk", x_TD, params["w_in"][table][rows_TK])
+        z_TK = np.einsum("ti,tki->tk", read_TI, params["w_in"][table][rows_TK])
         after = config["activation_at"] == "after_gate"
         a_TK = act(z_TK * gates_TK) if after else act(z_TK) * gates_TK
         y_TD += np.einsum("tk,tkd->td", a_TK, params["w_out"][table][rows_TK])
@@ -135,11 +142,13 @@ def sgatlin(x_TD: np.ndarray, params: Params, config: Config) -> np.ndarray:
 
 
 def route(x_TD: np.ndarray, params: Params, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """(T, C, K): the best neurons of each channel, and the gate of each.
+    """(T, C, K): the neurons of the best groups of each channel, and the gate of each.
 
-    A product router's neuron i * M + j has key i of the first part and j of the second.
+    Group g is of the neurons g * G to g * G + G - 1. A product router's group i * M + j has key i
+    of the first part and j of the second.
     """
-    scores, (n_tokens, k) = key_scores(x_TD, params, config), (len(x_TD), config["top_k"])
+    scores, group = key_scores(x_TD, params, config), config.get("group", 1)
+    n_tokens, k = len(x_TD), config["top_k"] // group
     best_TpCK = largest(scores, k)
     terms_TpCK = np.take_along_axis(scores, best_TpCK, axis=-1)
     indices_TCK, scores_TCK = best_TpCK[:, 0], terms_TpCK[:, 0]
@@ -150,7 +159,9 @@ def route(x_TD: np.ndarray, params: Params, config: Config) -> tuple[np.ndarray,
         pairs, sums = (array.reshape(n_tokens, -1, k * k) for array in (pairs, sums))
         chosen_TCK = largest(sums, k)
         indices_TCK, scores_TCK = (np.take_along_axis(a, chosen_TCK, -1) for a in (pairs, sums))
-    return indices_TCK, softmax(scores_TCK) if config["gate"] == "softmax" else scores_TCK
+    gates_TCK = softmax(scores_TCK) if config["gate"] == "softmax" else scores_TCK
+    neurons = indices_TCK[..., None] * group + np.arange(group)
+    return neurons.reshape(*indices_TCK.shape[:2], -1), np.repeat(gates_TCK, group, axis=-1)
 
 
 def key_scores(x_TD: np.ndarray, params: Params, config: Config) -> np.ndarray:

@@ -77,7 +77,10 @@ def key_shape(config: RouterConfig) -> tuple[int, int]:
 
 
 def group_indices(indices: Int[Array, "... K"], group: int) -> Int[Array, "... chosen"]:
-    """The K / G groups of G = `group` neurons that a router chose, from its gates' neurons."""
+    """The K / G groups of G = `group` neurons that a router chose, from its gates' neurons.
+
+    Only of gates as a router makes them: given or adjusted ones need not be whole groups.
+    """
     return indices[..., ::group] // group
 
 

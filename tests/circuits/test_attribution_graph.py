@@ -103,10 +103,14 @@ class Reference:
         table = 0 if self.model.layer.shared_pool else channel
         scale_D = self.blocks["feed_forward_norm"]["scale"][layer]
         gain_TD = self.gain(self.streams[layer], scale_D)
-        return self.blocks["feed_forward"]["w_in"][layer, table, neuron] * gain_TD[position]
+        own = self.blocks["feed_forward"]
+        direction = own["w_in"][layer, table, neuron]
+        if self.model.layer.d_in is not None:
+            direction = own["projection"][layer] @ direction
+        return direction * gain_TD[position]
 
 
-@pytest.fixture(scope="module", params=["sgatlin", "peer"])
+@pytest.fixture(scope="module", params=["sgatlin", "peer", "grouped"])
 def whole(request, toy_run):
     """A variant, and the graph of two logits with nothing left out."""
     model = variant(toy_run, request.param)
@@ -142,11 +146,11 @@ def test_edges_are_products_of_explicit_matrices(whole):
 
 def test_edges_into_a_node_add_up_to_what_it_reads(whole):
     """Embeddings and neurons are all there is: nothing is left over."""
-    _, graph = whole
-    n = len(graph.neurons.z)
+    model, graph = whole
+    n, chosen = len(graph.neurons.z), model.layer.n_channels * model.layer.top_k
     assert n > 20
     # Of the last layer's only those of the last position can matter.
-    assert (graph.n_neurons, graph.n_considered) == (3 * T * 4, 2 * T * 4 + 4)
+    assert (graph.n_neurons, graph.n_considered) == (3 * T * chosen, 2 * T * chosen + chosen)
     for weights, values in (
         (graph.into_neurons, graph.neurons.z),
         (graph.into_logits, graph.attribution.values),

@@ -54,7 +54,8 @@ def test_z_and_gates_make_the_last_layers_output(toy_run, name):
         for c, k in np.ndindex(layer.n_channels, layer.top_k):
             i, score = (array[-1, b, t, c, k] for array in seen.gates)
             table = 0 if layer.shared_pool else c
-            z = feed_forward["w_in"][-1, table, i] @ x_D
+            read = x_D if layer.d_in is None else x_D @ feed_forward["projection"][-1]
+            z = feed_forward["w_in"][-1, table, i] @ read
             np.testing.assert_allclose(seen.z[-1, b, t, c, k], z, rtol=1e-4, atol=1e-5)
             before = layer.activation_at == "before_gate"
             a = activation(layer.activation, z if before else z * score) * (score if before else 1)

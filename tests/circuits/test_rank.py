@@ -50,6 +50,39 @@ def test_random_neurons_are_of_the_same_tables_and_distinct():
     assert (drawn != random_rows(rows, 2, 10, seed=1)).any()
 
 
+def test_random_neurons_are_whole_groups_where_the_chosen_ones_are():
+    rows = np.array([[0, 1, 2, 3, 12, 13, 14, 15]]).repeat(100, 0)
+    drawn = random_rows(rows, 2, 12, group=2, seed=0)
+    np.testing.assert_array_equal(drawn[:, 1::2], drawn[:, ::2] + 1)
+    assert (drawn[:, ::2] % 2 == 0).all()
+    assert all(len(set(row)) == 8 for row in drawn.tolist())
+    assert set(drawn[:, :4].reshape(-1).tolist()) == set(range(12))
+    assert set(drawn[:, 4:].reshape(-1).tolist()) == set(range(12, 24))
+
+
+def test_ranks_of_neurons_that_read_a_projection_are_those_of_the_layers_map(toy_run, tmp_path):
+    model = variant(toy_run, "grouped")
+    store = store_for(model.loaded)
+    record = record_circuits(model, store, tmp_path / "record", RecordingOptions(tokens=60))
+    layer = 2
+    own, _ = layer_ranks(model, record, layer, np.arange(4))
+    feed_forward = jax.tree.map(
+        lambda leaf: np.asarray(leaf[layer], np.float64), model.params["blocks"]["feed_forward"]
+    )
+    rows, a_nP = record.rows(layer).indices[:4], record.rows(layer).values[:4]
+    for at in range(4):
+        whole = np.zeros((model.config.d_model, model.config.d_model))
+        for row, a in zip(rows[at], a_nP[at], strict=True):
+            w_in, w_out = (feed_forward[name].reshape(32, -1)[row] for name in ("w_in", "w_out"))
+            whole += a * np.outer(w_out, feed_forward["projection"] @ w_in)
+        values = np.linalg.svd(whole, compute_uv=False)
+        share = values[values > 1e-6 * values[0]] / values.sum()
+        effective = np.exp(-(share * np.log(share)).sum())
+        assert own.effective[at] == pytest.approx(effective, rel=1e-3)
+        # Of eight neurons, as many as the projection lets through.
+        assert len(share) == model.layer.d_in
+
+
 def test_equal_neurons_make_a_map_of_rank_one():
     table = np.ones((4, 6), np.float32)
     found = ranks(np.array([[0, 1, 3]]), np.array([[1.0, 2.0, 3.0]], np.float32), table, table)

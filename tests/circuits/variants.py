@@ -18,7 +18,9 @@ SIZE = {"n_channels": 2, "n_neurons": 16, "top_k": 2, "d_key": 8}
 SGATLIN = SgatlinConfig(**SIZE)
 PEER = PeerConfig(**SIZE)
 AFTER = SgatlinConfig(**SIZE, activation="swish", shared_pool=True)
-LAYERS = {"sgatlin": SGATLIN, "peer": PEER, "after": AFTER}
+# The neurons of four groups of four, which read a projection of the stream.
+GROUPED = SgatlinConfig(n_channels=2, n_neurons=16, top_k=4, group=4, d_in=6, d_key=8)
+LAYERS = {"sgatlin": SGATLIN, "peer": PEER, "after": AFTER, "grouped": GROUPED}
 
 
 def variant(run: Path, name: str) -> CircuitModel:

@@ -45,6 +45,12 @@ LAYERS = {
         activation="swish",
         shared_pool=True,
     ),
+    "sgatlin, groups that read a projection": SgatlinConfig(
+        n_channels=3, n_neurons=64, top_k=12, group=4, d_in=5, d_key=8, gate="softmax"
+    ),
+    "sgatlin, groups, dense router": SgatlinConfig(
+        n_channels=3, n_neurons=14, top_k=6, group=2, d_key=8, router="dense", shared_pool=True
+    ),
     "peer": PeerConfig(**POOL),
     "peer, pools": PeerConfig(**POOL, shared_pool=False, query_norm=True),
     "moe": MoeConfig(**MOE),
@@ -134,7 +140,7 @@ def test_ids_that_are_none(export, tokens):
 
 
 def test_folders_that_are_no_export(export, toy_run, tmp_path):
-    with pytest.raises(ValueError, match=r"config\.json is not of the format sgatlin-1"):
+    with pytest.raises(ValueError, match=r"config\.json is not of the format sgatlin-2"):
         load(toy_run)
     with pytest.raises(FileNotFoundError):
         load(tmp_path)

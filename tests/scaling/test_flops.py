@@ -33,10 +33,13 @@ from sgatlin.scaling.xla import xla_forward_flops
 D, L, V, T = 24, 3, 101, 5
 C, N, K, Q = 2, 49, 4, 10
 M, F = 7, 33
+G, S_G, K_G, D_IN = 3, 5, 6, 9  # groups, with S_G * S_G of them in a channel
+N_G = G * S_G**2
 E, K_E, S = 6, 2, 3
 
 # The reference form does the neurons' products in one piece and without padding.
 SIZES = {"n_channels": C, "n_neurons": N, "top_k": K, "d_key": Q, "implementation": "reference"}
+GROUPED = SIZES | {"n_neurons": N_G, "top_k": K_G, "group": G}
 
 
 def sgatlin(router: str, **options) -> SgatlinConfig:
@@ -88,6 +91,26 @@ LAYERS = {
         ROUTER_FLOPS + NEURONS + 2 * C * N,
         D * Q + 2 * C * M * Q + Q + 2 * N * D,
     ),
+    "groups": (
+        SgatlinConfig(**GROUPED, balance_weight=0.1),
+        2 * D * Q + 4 * C * S_G * Q + 4 * K_G * C * D + 2 * C * N_G // G,
+        D * Q + 2 * C * S_G * Q + 2 * C * N_G * D,
+    ),
+    "groups, dense router": (
+        SgatlinConfig(**GROUPED, router="dense"),
+        2 * D * Q + 2 * C * N_G // G * Q + 4 * K_G * C * D,
+        D * Q + C * N_G // G * Q + 2 * C * N_G * D,
+    ),
+    "narrow rows": (
+        sgatlin("product_dense", d_in=D_IN),
+        ROUTER_FLOPS + 2 * D * D_IN + 2 * K * C * (D_IN + D),
+        D * Q + 2 * C * M * Q + D * D_IN + C * N * (D_IN + D),
+    ),
+    "groups, narrow rows": (
+        SgatlinConfig(**GROUPED, d_in=D_IN),
+        2 * D * Q + 4 * C * S_G * Q + 2 * D * D_IN + 2 * K_G * C * (D_IN + D),
+        D * Q + 2 * C * S_G * Q + D * D_IN + C * N_G * (D_IN + D),
+    ),
     "peer": (
         PeerConfig(**SIZES),
         4 * C * Q * D + 4 * C * M * Q + NEURONS,
@@ -119,10 +142,17 @@ IDLE = dict.fromkeys(LAYERS, 0) | {
     ),
     **dict.fromkeys(("all options", "peer"), 2 * (N - C * K) * D),
     **dict.fromkeys(("moe", "moe, paper", "moe, all options"), (E - K_E) * EXPERT),
+    **dict.fromkeys(("groups", "groups, dense router"), 2 * C * (N_G - K_G) * D),
+    "narrow rows": C * (N - K) * (D_IN + D),
+    "groups, narrow rows": C * (N_G - K_G) * (D_IN + D),
 }
 CHOSEN = {
     layer: (K_E * EXPERT if layer.startswith("moe") else 2 * C * K * D) if idle else 0
     for layer, idle in IDLE.items()
+} | {
+    **dict.fromkeys(("groups", "groups, dense router"), 2 * C * K_G * D),
+    "narrow rows": C * K * (D_IN + D),
+    "groups, narrow rows": C * K_G * (D_IN + D),
 }
 
 
