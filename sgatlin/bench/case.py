@@ -50,7 +50,8 @@ class Shape(NamedTuple):
         layer = self.layer
         return (
             f"D {self.d_model}, N {layer.n_neurons:,}, C {layer.n_channels}, K {layer.top_k}, "
-            f"Q {layer.d_key}"
+            + (f"G {layer.group}, " if layer.group > 1 else "")
+            + f"Q {layer.d_key}"
         )
 
 
@@ -66,7 +67,7 @@ class Case(NamedTuple):
 
 
 def preset_shape(preset: Preset, **changes: int | None) -> Shape:
-    """A preset with some of `d_model`, `n_neurons`, `n_channels` and `top_k` changed."""
+    """A preset with some of `d_model`, `n_neurons`, `n_channels`, `top_k` and `group` changed."""
     model = load_config(PRESETS[preset]).model
     assert isinstance(model.feed_forward, SgatlinConfig)
     given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
@@ -95,22 +96,26 @@ def random_case(shape: Shape, n_tokens: int, dtype: jnp.dtype, distribution: str
 def random_indices(
     distribution: str, n_tokens: int, layer: SgatlinConfig
 ) -> Int[np.ndarray, "T C K"]:
-    """Independent draws of neurons, all alike, or the r-th of a channel as often as r ** -0.7.
+    """Independent draws of groups, all alike, or the r-th of a channel as often as r ** -0.7.
 
-    A token may draw a neuron twice, which a router never does.
+    The neurons of a group lie side by side, as a router has them; without groups each is one. A
+    token may draw a group twice, which a router never does.
     """
-    n_channels, n_neurons, top_k = layer.n_channels, layer.n_neurons, layer.top_k
+    n_channels, group = layer.n_channels, layer.group
+    n_groups, n_chosen = layer.n_neurons // group, layer.top_k // group
     rng = np.random.default_rng(0)
     if distribution == "uniform":
-        drawn = rng.integers(n_neurons, size=(n_tokens, n_channels, top_k))
-        return drawn.astype(np.int32)
-    share_N = np.arange(1, n_neurons + 1) ** -ZIPF_EXPONENT
-    ends_N = np.cumsum(share_N) / share_N.sum()
-    # Popular neurons of real routers are scattered over the table.
-    order_CN = np.stack([rng.permutation(n_neurons) for _ in range(n_channels)])
-    ranks_CTK = np.searchsorted(ends_N, rng.random((n_channels, n_tokens, top_k)))
-    drawn_CTK = np.stack([order[ranks] for order, ranks in zip(order_CN, ranks_CTK, strict=True)])
-    return drawn_CTK.transpose(1, 0, 2).astype(np.int32)
+        drawn_TCk = rng.integers(n_groups, size=(n_tokens, n_channels, n_chosen))
+    else:
+        share_n = np.arange(1, n_groups + 1) ** -ZIPF_EXPONENT
+        ends_n = np.cumsum(share_n) / share_n.sum()
+        # Popular neurons of real routers are scattered over the table.
+        order_Cn = np.stack([rng.permutation(n_groups) for _ in range(n_channels)])
+        ranks_CTk = np.searchsorted(ends_n, rng.random((n_channels, n_tokens, n_chosen)))
+        chosen = [order[ranks] for order, ranks in zip(order_Cn, ranks_CTk, strict=True)]
+        drawn_TCk = np.stack(chosen, axis=1)
+    neurons = drawn_TCk[..., None] * group + np.arange(group)
+    return neurons.reshape(n_tokens, n_channels, layer.top_k).astype(np.int32)
 
 
 def recorded_case(spec: str, n_tokens: int, dtype: jnp.dtype) -> Case:
@@ -150,12 +155,12 @@ def _plain(layer: Any, spec: str) -> SgatlinConfig:
     """The config of a run's layer without its balance loss; UserError if it is not the paper's."""
     if isinstance(layer, SgatlinConfig):
         layer = dataclasses.replace(layer, balance_weight=0.0, implementation=None)
-        sizes = ("n_channels", "n_neurons", "top_k", "d_key", "init")
+        sizes = ("n_channels", "n_neurons", "top_k", "group", "d_key", "init")
         if layer == SgatlinConfig(**{name: getattr(layer, name) for name in sizes}):
             return layer
     raise UserError(
         f"{spec} has another layer than the one timed here, sgatlin with router=product_dense, "
-        "gate=score, activation=identity and a table for each channel: name another run"
+        "gate=score, activation=identity, d_in=None and a table for each channel: name another run"
     )
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sgatlin bench layer`: the whole layer and its primitives, each implementation against the naive.
 
-T tokens, D width, C channels of N neurons, K chosen, P = C * K, R = C * N rows of a table.
+T tokens, D width, C channels of N neurons, K chosen, P = C * K, R = C * N rows of a table. With
+groups it is groups that the router searches; the primitives are of their neurons one by one.
 """
 
 import dataclasses
@@ -221,7 +222,7 @@ def primitive_timings(case: Case, implementations: Sequence[Implementation]) -> 
     scores = jax.jit(partial(key_scores, config=layer))(params["router"], x_TD)
     halves, n_bytes = (scores[:, 0], scores[:, 1]), traffic.product_topk
     for name in (NAIVE, *routers):
-        search = partial(_search, name, layer.top_k)
+        search = partial(_search, name, layer.top_k // layer.group)
         yield Timed("product_topk", name, search, halves, n_bytes, None)
     flops = n_tokens * router_flops(layer, d_model)
     for name in (NAIVE, *routers):

@@ -2,9 +2,9 @@
 """The layer as one would first write it: gather, einsum, `lax.top_k`, and JAX's own gradients.
 
 What every implementation is measured against; the mathematics is that of `sgatlin.nn.sgatlin` with
-its default options. Forward and backward it stores arrays of shape (T, C, K, D).
+its default options, and with groups. Forward and backward it stores arrays of shape (T, C, K, D).
 
-T tokens, D model, C channels, N = M * M neurons of each, K chosen.
+T tokens, D model, C channels, N = G * M * M neurons of each, K chosen, G neurons of a group.
 """
 
 from collections.abc import Mapping
@@ -47,12 +47,15 @@ def instead_of(own_TCK: Int[Array, "T C K"], given_TCK: Int[Array, "T C K"]) -> 
 def naive_route(
     params: Mapping[str, Any], x_TD: Float[Array, "T D"], config: SgatlinConfig
 ) -> tuple[Int[Array, "T C K"], Float[Array, "T C K"]]:
-    """Indices and scores of the router's choice."""
+    """Indices of the neurons of each group that the router chooses, with the score of the group."""
     scores = jnp.matmul(
         x_TD @ params["query"], params["key"], preferred_element_type=sum_dtype(x_TD)
     )
     scores = scores.reshape(len(x_TD), 2, config.n_channels, -1)  # (T, 2, C, M)
-    return naive_product_topk(scores[:, 0], scores[:, 1], config.top_k)
+    group, shape = config.group, (len(x_TD), config.n_channels, config.top_k)
+    groups, scores = naive_product_topk(scores[:, 0], scores[:, 1], config.top_k // group)
+    indices = groups[..., None] * group + jnp.arange(group)
+    return indices.reshape(shape), jnp.repeat(scores, group, axis=-1)
 
 
 def naive_product_topk(

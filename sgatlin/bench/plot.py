@@ -84,7 +84,7 @@ def sweep_points(shape: Shape, n_tokens: int) -> Iterator[tuple[str, int, Shape,
                     yield axis, at, shape, at
                 continue
             if axis == "n_neurons":
-                at = round(at**0.5) ** 2
+                at = layer.group * round((at / layer.group) ** 0.5) ** 2
             try:
                 changed = dataclasses.replace(layer, **{axis: at})
             except UserError:  # no layer has this: top_k is too large, or nothing is left

@@ -10,6 +10,7 @@ T tokens, P = C * K rows chosen by each, R = C * N rows of a table, D width.
 
 from typing import NamedTuple
 
+from sgatlin.nn.routing import key_shape
 from sgatlin.nn.sgatlin import SgatlinConfig
 
 
@@ -40,9 +41,9 @@ class Traffic(NamedTuple):
 
     @property
     def product_topk(self) -> int:
-        """The fp32 scores of both halves read; an index and a score of each choice written."""
-        side = round(self.config.n_neurons**0.5)
-        numbers = 2 * side + 2 * self.config.top_k
+        """The fp32 scores of both halves read; index and score of each group chosen written."""
+        halves, side = key_shape(self.config)
+        numbers = halves * side + 2 * self.config.top_k // self.config.group
         return self.n_tokens * self.config.n_channels * numbers * 4
 
     @property

@@ -30,7 +30,7 @@ How = Literal["zero", "mean"]
 Kind = Literal["necessity", "sufficiency"]
 
 _BATCH = 8
-# A control is one of so many neurons whose use is nearest.
+# A control is one of so many neurons, or groups of them, whose use is nearest.
 _ALIKE = 10
 
 
@@ -130,24 +130,32 @@ def strongest(use: Strengths, r: int, layers: Sequence[int]) -> Bool[np.ndarray,
 
 
 def alike(
-    use: Strengths, chosen_LW: Bool[np.ndarray, "L W"], n_neurons: int, rng: np.random.Generator
+    use: Strengths,
+    chosen_LW: Bool[np.ndarray, "L W"],
+    n_neurons: int,
+    rng: np.random.Generator,
+    *,
+    group: int = 1,
 ) -> Bool[np.ndarray, "L W"]:
     """As many neurons of each layer and channel, not the chosen ones, of about the same use.
 
-    Where a channel has too few others, fewer.
+    Of neurons that share scores in groups, those of one chosen group are matched by as many of one
+    other group, none of which is chosen. Where a channel has too few others, fewer.
     """
     drawn = np.zeros(chosen_LW.shape, bool)
     for layer, channel in np.ndindex(len(chosen_LW), chosen_LW.shape[1] // n_neurons):
         own = slice(channel * n_neurons, (channel + 1) * n_neurons)
-        overall, chosen = use.overall_LW[layer, own], chosen_LW[layer, own]
-        left = ~chosen
-        for neuron in np.flatnonzero(chosen):
-            candidates = np.flatnonzero(left)
+        chosen_nG = chosen_LW[layer, own].reshape(-1, group)
+        overall_n = use.overall_LW[layer, own].reshape(-1, group).mean(1)
+        left_n = np.logical_not(chosen_nG.any(axis=1))
+        drawn_nG = drawn[layer, own].reshape(-1, group)  # a view
+        for one in np.flatnonzero(chosen_nG.any(1)):
+            candidates = np.flatnonzero(left_n)
             if not len(candidates):
                 break
-            near = np.argsort(np.abs(overall[candidates] - overall[neuron]), kind="stable")
-            one = candidates[rng.choice(near[:_ALIKE])]
-            left[one], drawn[layer, own.start + one] = False, True
+            near = np.argsort(np.abs(overall_n[candidates] - overall_n[one]), kind="stable")
+            other = candidates[rng.choice(near[:_ALIKE])]
+            left_n[other], drawn_nG[other] = False, chosen_nG[one]
     return drawn
 
 
@@ -184,7 +192,10 @@ def curves(
     for number, (kind, r) in enumerate((k, r) for k in _KINDS for r in counts):
         chosen = strongest(use, r, layers)
         own = loss_more(kind, chosen)
-        others = [alike(use, chosen, model.layer.n_neurons, rng) for _ in range(draws)]
+        others = [
+            alike(use, chosen, model.layer.n_neurons, rng, group=model.layer.group)
+            for _ in range(draws)
+        ]
         control = np.mean([loss_more(kind, other) for other in others], axis=0)
         inside, outside = documents.inside_DT, documents.outside_DT
         means = (mean(more, among) for more in (own, control) for among in (inside, outside))

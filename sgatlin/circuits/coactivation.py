@@ -3,9 +3,10 @@
 
 Neuron i = a * M + b of a product router has sub-keys a and b. Two neurons that share one are
 chosen together by construction, so the null draws the two halves of a pair independently: of two
-choices of a position, P(a1, b1, a2, b2) = P(a1, a2) P(b1, b2), both as observed.
+choices of a position, P(a1, b1, a2, b2) = P(a1, a2) P(b1, b2), both as observed. Where neurons
+share scores in groups, it is groups that have sub-keys and are chosen, and pairs are of groups.
 
-n positions, K chosen of N = M * M neurons.
+n positions, K chosen of N = M * M neurons, or groups.
 """
 
 import math
@@ -41,25 +42,32 @@ def coactivation(
     second_nK: Integer[np.ndarray, "n K"] | None,
     n_neurons: int,
     *,
+    group: int = 1,
     product: bool = True,
     min_count: int = 1,
 ) -> Coactivation:
     """Of neurons of one channel, or of two channels, if a second one's choices are given.
 
-    Without `product`, for routers whose keys have no halves, the null draws whole neurons
-    independently. Pairs of fewer than `min_count` positions are left out of the list, not of means.
+    With `group` above 1, a router's choices of neurons that share scores in such groups, pairs are
+    of groups, by their numbers. Without `product`, for routers whose keys have no halves, the null
+    draws whole neurons independently. Pairs of fewer than `min_count` positions are left out of the
+    list, not of means.
 
     Raises:
-      UserError: when `n_neurons` is no square, so that no product router chose.
+      UserError: when `n_neurons` / `group` is no square, so that no product router chose.
     """
+    first_nK, n_neurons = first_nK[:, ::group] // group, n_neurons // group
+    second_nK = None if second_nK is None else second_nK[:, ::group] // group
     side = math.isqrt(n_neurons)
     if product and side**2 != n_neurons:
+        what = "n_neurons" if group == 1 else "n_neurons / group"
         raise UserError(
-            f"n_neurons={n_neurons} is no square: name --no-product for a router without sub-keys"
+            f"{what}={n_neurons} is no square: name --no-product for a router without sub-keys"
         )
     (n, k), one = first_nK.shape, second_nK is None
     if k < 2 and one:
-        raise UserError("a channel of top_k=1 has no pairs: choose two channels")
+        what = "top_k=1" if group == 1 else "one group a token"
+        raise UserError(f"a channel of {what} has no pairs: choose two channels")
     other_nK = first_nK if second_nK is None else second_nK
     p_N, q_N = (np.bincount(x.reshape(-1), minlength=n_neurons) / n for x in (first_nK, other_nK))
     joint = (_counts(first_nK, n_neurons).T @ _counts(other_nK, n_neurons)).tocoo()

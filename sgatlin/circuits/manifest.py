@@ -53,6 +53,8 @@ class RecordManifest(_Part):
     n_channels: pydantic.PositiveInt
     n_neurons: pydantic.PositiveInt
     top_k: pydantic.PositiveInt
+    group: pydantic.PositiveInt = 1
+    """Neurons side by side that are chosen together and share a score."""
     shared_pool: bool
     has_activations: bool
     n_predictions: pydantic.PositiveInt

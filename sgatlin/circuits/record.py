@@ -42,6 +42,7 @@ class Record:
         self.n_channels = manifest.n_channels
         self.n_neurons = manifest.n_neurons
         self.top_k = manifest.top_k
+        self.group = manifest.group
 
     @classmethod
     def open(cls, path: Path | str) -> "Record":

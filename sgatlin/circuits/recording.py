@@ -164,6 +164,7 @@ def _manifest(
         n_channels=layer.n_channels,
         n_neurons=layer.n_neurons,
         top_k=layer.top_k,
+        group=layer.group,
         shared_pool=layer.shared_pool,
         has_activations=options.activations,
         n_predictions=options.predictions,

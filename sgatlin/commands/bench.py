@@ -28,6 +28,8 @@ class BenchLayer:
     """C: another number of channels."""
     top_k: int | None = None
     """K: another number of neurons chosen of each channel."""
+    group: int | None = None
+    """G: neurons side by side that are chosen together and share a score; 1 by default."""
     tokens: int | None = None
     """How many tokens at once; 65,536, and on a CPU 2,048, by default."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -97,6 +99,7 @@ class BenchLayer:
             "n_neurons": self.n_neurons,
             "n_channels": self.n_channels,
             "top_k": self.top_k,
+            "group": self.group,
         }
         if self.indices in case.DISTRIBUTIONS:
             shape = case.preset_shape(self.shape or "default", **changes)

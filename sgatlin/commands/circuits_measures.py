@@ -103,7 +103,12 @@ class CircuitsCoactivation(_Told):
         if self.other is not None and self.other != self.channel:
             other = record.rows(self.layer, [self.other]).indices
         found = coactivation(
-            one, other, record.n_neurons, product=self.product, min_count=self.min_count
+            one,
+            other,
+            record.n_neurons,
+            group=record.group,
+            product=self.product,
+            min_count=self.min_count,
         )
         names = ("count", "pmi", "null_pmi", "lift")
         columns = (found.counts, found.pmi, found.null_pmi, found.lift)
@@ -115,8 +120,9 @@ class CircuitsCoactivation(_Told):
             for at in range(min(self.top, len(found.lift)))
         ]
         with_other = "" if other is None else f" and {self.other}"
+        of_groups = "" if record.group == 1 else f"groups of {record.group} neurons, "
         self._tell(
-            f"Pairs of layer {self.layer}, channel {self.channel}{with_other}: mean PMI "
+            f"Pairs of {of_groups}layer {self.layer}, channel {self.channel}{with_other}: mean PMI "
             f"{found.mean_pmi:.3f}, of the null {found.mean_null_pmi:.3f} nats",
             rows,
         )

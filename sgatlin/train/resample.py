@@ -9,7 +9,9 @@ add up to what one was (as in the splitting of units by Chen 2016, arXiv 1511.05
 neurons the weakest then fall out. So that this stays small, a key is copied once at a time.
 Restarting dead codes from live ones: Dhariwal 2020, arXiv 2005.00341.
 
-L layers, H halves of a key, C channels, M keys of a half, N = M^H neurons of a channel, D model,
+Where neurons share scores in groups of G, a pair of keys leads to a group: all of it is copied.
+
+L layers, H halves of a key, C channels, M keys of a half, N = G M^H neurons of a channel, D model,
 Q router width.
 """
 
@@ -60,14 +62,15 @@ def choose_sources(
     `enabled`.
     """
     halves, side = key_shape(router)
-    shape = (*usage.counts.shape[:2], *(side,) * halves)
-    dead_LCN = dead(usage, step, config.dead_after).reshape(shape)
-    counts_LCN = usage.counts.reshape(shape)
+    shape = (*usage.counts.shape[:2], *(side,) * halves, router.group)
+    # Of each group, (L, C, M) or (L, C, M, M).
+    dead_LCn = dead(usage, step, config.dead_after).reshape(shape).mean(axis=-1)
+    counts_LCn = usage.counts.reshape(shape).sum(axis=-1)
     if halves == 1:
-        share_LHCM, busy_LHCM = dead_LCN[:, None], counts_LCN[:, None]
+        share_LHCM, busy_LHCM = dead_LCn[:, None], counts_LCn[:, None]
     else:
-        share_LHCM = jnp.stack([dead_LCN.mean(axis=3), dead_LCN.mean(axis=2)], axis=1)
-        busy_LHCM = jnp.stack([counts_LCN.sum(axis=3), counts_LCN.sum(axis=2)], axis=1)
+        share_LHCM = jnp.stack([dead_LCn.mean(axis=3), dead_LCn.mean(axis=2)], axis=1)
+        busy_LHCM = jnp.stack([counts_LCn.sum(axis=3), counts_LCn.sum(axis=2)], axis=1)
     is_idle = busy_LHCM < busy_LHCM.mean(axis=-1, keepdims=True)
     is_dead = (share_LHCM >= config.resample_share) & is_idle & enabled
     can_give = ~is_dead & (busy_LHCM > 0)
@@ -96,9 +99,12 @@ def resample(
     Moments are copied with the parameters that they belong to; copied keys get normal noise of
     `noise` times the keys' root mean square. `paths` are `gated_paths` of the model.
     """
-    side = replacement.source.shape[-1]
-    neuron_LCN = _of_neurons(lambda first, second: first * side + second, replacement.source)
-    copies_LCN = _of_neurons(jnp.multiply, _n_copies(replacement.source)).astype(jnp.float32)
+    side, group = replacement.source.shape[-1], router.group
+    group_LCn = _of_groups(lambda first, second: first * side + second, replacement.source)
+    first_LCN = jnp.repeat(group * group_LCn, group, axis=-1)  # neuron of each group
+    neuron_LCN = first_LCN + jnp.arange(first_LCN.shape[-1]) % group
+    copies_LCn = _of_groups(jnp.multiply, _n_copies(replacement.source)).astype(jnp.float32)
+    copies_LCN = jnp.repeat(copies_LCn, group, axis=-1)
 
     def copied(leaf: Any, name: str) -> Any:
         own, number = _within(paths, name)
@@ -149,12 +155,14 @@ def _within(paths: Sequence[str], name: str) -> tuple[str, int]:
 
 def revived(usage: Usage, step: Int[Array, ""], replacement: Replacement) -> Usage:
     """`usage` in which neurons of replaced keys count as used at `step`: they get time to live."""
-    is_copy_LCN = _of_neurons(jnp.logical_or, replacement.is_copy)
+    is_copy_LCn = _of_groups(jnp.logical_or, replacement.is_copy)
+    group = usage.last_used.shape[-1] // is_copy_LCn.shape[-1]
+    is_copy_LCN = jnp.repeat(is_copy_LCn, group, axis=-1)
     return usage._replace(last_used=jnp.where(is_copy_LCN, step, usage.last_used))
 
 
-def _of_neurons(pair: Callable[[Array, Array], Array], keys_LHCM: Array) -> Array:
-    """What neurons have of their keys, (L, C, N): `pair` of both halves', or the only one's."""
+def _of_groups(pair: Callable[[Array, Array], Array], keys_LHCM: Array) -> Array:
+    """What groups have of their keys, (L, C, N / G): `pair` of both halves', or the only one's."""
     if keys_LHCM.shape[1] == 1:
         return keys_LHCM[:, 0]
     pairs_LCMM = pair(keys_LHCM[:, 0, :, :, None], keys_LHCM[:, 1, :, None, :])

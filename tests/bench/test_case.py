@@ -68,6 +68,16 @@ def test_uniform_and_zipf_indices():
     assert popular[0] != popular[1]
 
 
+@pytest.mark.parametrize("distribution", ["uniform", "zipf"])
+def test_indices_of_groups_are_whole_groups(distribution):
+    layer = SgatlinConfig(n_channels=2, n_neurons=64, top_k=8, group=4)
+    indices_TCK = random_indices(distribution, 500, layer)
+    assert indices_TCK.shape == (500, 2, 8)
+    groups = indices_TCK.reshape(500, 2, 2, 4)
+    np.testing.assert_array_equal(groups, 4 * (groups[..., :1] // 4) + np.arange(4))
+    assert set(groups[..., 0].ravel().tolist()) == set(range(0, 64, 4))
+
+
 def test_a_recorded_case_is_what_the_model_does(toy, toy_run):
     case = recorded_case(str(toy_run), 40, FLOAT32)
     loaded = load_run(str(toy_run))
@@ -102,7 +112,7 @@ def test_too_little_text_is_told(toy, toy_run):
         recorded_case(str(toy_run), 10**6, FLOAT32)
 
 
-@pytest.mark.parametrize("change", [{"router": "dense"}, {"activation": "relu"}])
+@pytest.mark.parametrize("change", [{"router": "dense"}, {"activation": "relu"}, {"d_in": 4}])
 def test_another_layer_is_refused(toy_run, monkeypatch, change):
     loaded = load_run(str(toy_run))
     layer = dataclasses.replace(loaded.config.model.feed_forward, **change)

@@ -30,6 +30,9 @@ FLOAT32 = jnp.dtype("float32")
 CEILINGS = Ceilings(copy=1e9, matmul=1e12)
 
 
+GROUPED = Shape(8, SgatlinConfig(n_channels=2, n_neurons=32, top_k=6, group=2, d_key=4))
+
+
 @pytest.fixture(scope="module")
 def case():
     return random_case(SHAPE, 37, FLOAT32, "zipf")
@@ -49,6 +52,19 @@ def test_the_naive_layer_is_the_layer_with_its_gradients(case, routed):
     for one, other in zip(jax.tree.leaves(naive), jax.tree.leaves(fast), strict=True):
         assert np.abs(other).max() > 0
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
+
+
+def test_the_naive_layer_has_groups_too():
+    grouped = random_case(GROUPED, 37, FLOAT32, "zipf")
+    functions = layer_functions(GROUPED, ("xla",), routed=True)
+    naive, fast = (
+        jax.jit(functions[name])(grouped.params, grouped.x_TD) for name in ("naive", "xla")
+    )
+    np.testing.assert_allclose(naive, fast, rtol=1e-4, atol=1e-6)
+    # 4 + 4 scores read, 3 groups and 3 scores written: the same as of layers without groups.
+    traffic = Traffic(GROUPED.layer, d_model=8, n_tokens=10, itemsize=2)
+    assert traffic.product_topk == 20 * (8 + 6) * 4
+    assert traffic.rows == 2 * 960  # each neuron of a group is a row
 
 
 def test_given_indices_are_used_with_the_routers_scores(case):

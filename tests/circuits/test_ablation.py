@@ -141,6 +141,22 @@ def test_controls_are_as_many_others_of_the_same_channel_and_alike_use():
     assert alike(use, np.ones((1, 100), bool), 50, rng).sum() == 0
 
 
+def test_controls_of_groups_are_as_many_neurons_of_other_whole_groups():
+    # Two channels of eight groups of two.
+    overall = np.repeat(np.arange(16.0), 2)[None]
+    use = Strengths(overall, overall, overall)
+    chosen = np.zeros((1, 32), bool)
+    chosen[0, [4, 5, 6, 24, 25]] = True  # a group and half of one; a group of the other channel
+    drawn = alike(use, chosen, 16, np.random.default_rng(0), group=2)
+    first, second = drawn.reshape(2, 8, 2)
+    assert sorted(first.sum(1).tolist()) == [0] * 6 + [1, 2]
+    assert sorted(second.sum(1).tolist()) == [0] * 7 + [2]
+    # None of a group that is chosen, and of half a group the same half.
+    assert not (drawn.reshape(-1, 2).any(1) & chosen.reshape(-1, 2).any(1)).any()
+    assert first[first.sum(1) == 1].tolist() == [[True, False]]
+    assert alike(use, np.ones((1, 32), bool), 16, np.random.default_rng(0), group=2).sum() == 0
+
+
 def test_curves_have_all_points_and_reports_tell_them(model, case, tmp_path):
     _, _, documents, use = case
     told = []

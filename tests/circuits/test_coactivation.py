@@ -74,6 +74,21 @@ def test_two_channels_that_choose_alike_are_lifted_over_drawing_whole_neurons():
     assert apart.mean_null_pmi == pytest.approx(0, abs=0.01)
 
 
+def test_neurons_that_share_scores_count_as_one_choice():
+    groups = np.array([[0, 3], [0, 3], [0, 1], [2, 3]])
+    neurons = (groups[..., None] * 4 + np.arange(4)).reshape(4, 8)
+    expected = coactivation(groups, None, 4)
+    found = coactivation(neurons, None, 16, group=4)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    two, apart = coactivation(neurons, neurons, 16, group=4), coactivation(groups, groups, 4)
+    np.testing.assert_array_equal(two.lift, apart.lift)
+    with pytest.raises(UserError, match="a channel of one group a token has no pairs"):
+        coactivation(neurons[:, :4], None, 16, group=4)
+
+
 def test_no_square_has_no_halves():
     with pytest.raises(UserError, match="--no-product"):
         coactivation(np.array([[0, 1]]), None, 8)
+    with pytest.raises(UserError, match=r"^n_neurons / group=2 is no square: name --no-product"):
+        coactivation(np.array([[0, 1, 2, 3]]), None, 8, group=4)

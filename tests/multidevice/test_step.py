@@ -158,6 +158,8 @@ def test_so_they_are_with_options(changed):
         ("sgatlin", {"router": "dense", "gate": "softmax"}),
         ("sgatlin", {"router": "key_value", "query_norm": True}),
         ("sgatlin", {"query_norm": True, "activation": "gelu", "shared_pool": True}),
+        ("sgatlin-g4", {"router": "dense", "shared_pool": True, "balance_weight": 0.1}),
+        ("sgatlin-g4", {"d_in": 16, "balance_weight": 0.1}),
         ("topk-mlp", {"top_k": 100}),  # more than a device has units
     ],
     ids=str,

@@ -24,7 +24,17 @@ from sgatlin.train.step import (
 # Each kind at the width of the story world's model and at that of a TinyStories one.
 STORYWORLD = layers(128, n_channels=4, n_neurons=256)
 TINYSTORIES = layers(256, n_channels=8, n_neurons=1024)
-KINDS = ("sgatlin", "sgatlin-balanced", "peer", "moe", "mlp", "swiglu", "topk-mlp", "spark")
+KINDS = (
+    "sgatlin",
+    "sgatlin-balanced",
+    "sgatlin-g4",
+    "peer",
+    "moe",
+    "mlp",
+    "swiglu",
+    "topk-mlp",
+    "spark",
+)
 REMATS = ("none", "dots", "full")
 # Of XLA's plan, either way.
 TOLERANCE = 0.3

@@ -153,6 +153,50 @@ def test_dead_subkeys_are_told_by_the_share_of_their_dead_neurons():
     assert after.tolist() == [[20, 20, 20, 25], [25, 25, 25, 25], [20, 20, 0, 25], [20, 20, 20, 25]]
 
 
+def test_keys_of_groups_are_told_by_all_neurons_that_they_lead_to():
+    """Nine groups of two; of the first half's sub-key 2 both neurons of two groups are dead."""
+    layer = SgatlinConfig(n_channels=1, n_neurons=18, group=2, top_k=4, d_key=3)
+    alive = np.repeat(np.array([[1, 1, 1], [1, 1, 1], [0, 0, 1]]), 2)
+    counts = np.repeat(np.array([[4, 4, 4], [0, 0, 0], [0, 0, 0]]), 2)
+    usage = Usage(jnp.asarray(counts[None, None]), jnp.asarray(20 * alive[None, None]))
+    config = UsageConfig(dead_after=10, resample_share=0.6)
+    found = choose_sources(usage, jnp.array(25), jax.random.key(0), router=layer, config=config)
+    assert found.source.tolist() == [[[[0, 1, 0]], [[0, 1, 2]]]]
+    after = revived(usage, jnp.array(25), found).last_used.reshape(3, 3, 2)
+    assert after.tolist() == [[[20, 20]] * 3, [[20, 20]] * 3, [[25, 25]] * 3]
+
+
+@pytest.mark.parametrize("router", ["product_dense", "dense"])
+def test_the_neurons_of_a_copied_group_are_copies_of_the_other_groups(router):
+    layer = SgatlinConfig(n_channels=1, n_neurons=18, group=2, top_k=4, d_key=3, router=router)
+    halves, side = (2, 3) if router == "product_dense" else (1, 9)
+    rng = np.random.default_rng(0)
+    tables = {name: rng.normal(size=(1, 1, 18, 4)).astype(np.float32) for name in ("w_in", "w_out")}
+    router_params = {"query": jnp.zeros((1, 4, 3)), "key": jnp.ones((1, 3, halves * side))}
+    params = {"blocks": {"feed_forward": {"router": router_params, **tables}}}
+    source = np.tile(np.arange(side), (1, halves, 1, 1))
+    source[0, 0, 0, 1] = 2  # of the first half, or the only one
+    optimizer = optax.sgd(0.1)
+    new, _ = resample(
+        jax.tree.map(jnp.asarray, params),
+        optimizer.init(params),
+        Replacement(jnp.asarray(source), jnp.asarray(source != np.arange(side))),
+        jax.random.key(0),
+        router=layer,
+        optimizer=optimizer,
+        noise=0.1,
+    )
+    # Sub-key 1 leads to groups 3 to 5, and 2 to groups 6 to 8; key 1 to group 1 alone.
+    copied, origin = (range(6, 12), range(12, 18)) if halves == 2 else (range(2, 4), range(4, 6))
+    expected = np.arange(18)
+    expected[list(copied)] = list(origin)
+    shared = np.isin(np.arange(18), [*copied, *origin])
+    found = new["blocks"]["feed_forward"]
+    np.testing.assert_array_equal(found["w_in"][0, 0], tables["w_in"][0, 0][expected])
+    w_out = tables["w_out"][0, 0][expected] / np.where(shared, 2, 1)[:, None]
+    np.testing.assert_allclose(found["w_out"][0, 0], w_out, rtol=1e-6)
+
+
 def test_sources_are_drawn_in_proportion_to_their_choices():
     counts = jnp.array([0, 1, 3, 0] + 12 * [0])
     usage = Usage(counts[None, None], jnp.where(counts > 0, 25, 0)[None, None])
