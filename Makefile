@@ -19,6 +19,7 @@ help: ## list these targets
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 26
 
 train: $(BOOTSTRAP) ## train the default model, or what ARGS says: make train ARGS="tinystories:swiglu"
+	@echo "installing what is missing of Python's packages"
 	$(UV) run train.py $(ARGS)
 
 test: $(BOOTSTRAP) ## run the quick tests; ARGS goes to pytest

@@ -8,6 +8,8 @@ built-in story world. The same command in the same directory goes on where a run
 import sys
 
 from sgatlin.cli import run_command, train
+from sgatlin.huge_pages import restart_with_huge_pages
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     run_command(lambda: train(sys.argv[1:], prog="train.py"))

@@ -40,12 +40,15 @@ from sgatlin.commands.prepare import (
 )
 from sgatlin.commands.runs import Export, Runs
 from sgatlin.errors import RunStopped, UserError
+from sgatlin.huge_pages import restart_with_huge_pages
 
 DEFAULT_CONFIG = "storyworld"
 
 
 def train(arguments: Sequence[str], *, prog: str = "sgatlin train") -> None:
     """Train a model from a config, or go on with a run."""
+    if sys.stderr.isatty():
+        print("loading JAX", file=sys.stderr, flush=True)
     from sgatlin.config import load_config
     from sgatlin.train.command import parse_train
 
@@ -98,7 +101,10 @@ COMMANDS: dict[str, type[Callable[[], None]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `sgatlin`."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments[:1] == ["train"] or arguments[:2] == ["isoflop", "run"]:
+            restart_with_huge_pages()
     run_command(lambda: _dispatch(arguments))
 
 

@@ -160,6 +160,8 @@ class Trainer:
             self._compile(programs)
 
     def _compile(self, programs: Compile) -> None:
+        if programs is compile_programs:
+            self.tell("  compiling the training step")
         self.train_step, self.eval_step, self.watch = programs(self.config, self.mesh)
         # As one array: a rate computed by itself at each step would keep the device waiting.
         steps = jnp.arange(self.config.train.steps)

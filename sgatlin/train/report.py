@@ -67,7 +67,7 @@ class Reporter:
             self._skipped = JsonLines(run.skipped_file, first_step)
         self._device = jax.devices()[0].device_kind
         self._flops = training_flops(config.model, config.data.seq_len).full
-        self._val_loss = math.nan
+        self._validated = ""
         self._dead = 0
 
     def step(self, step: int, metrics: dict[str, Any]) -> None:
@@ -83,11 +83,11 @@ class Reporter:
             speed["share_of_peak"] = self._flops * rate / peak
             share = f"  {100 * speed['share_of_peak']:.1f} % of peak"
         self._log(step, metrics | speed)
-        validated = "" if math.isnan(self._val_loss) else f"  val {self._val_loss:.3f}"
         dead = f"  {self._dead:,} dead" if self._dead else ""
         left = duration((total - step) * config.tokens_per_step / rate)
         self._progress.show(
-            f"step {step:{len(str(total))}}/{total}  loss {float(metrics['loss']):.3f}{validated}"
+            f"step {step:{len(str(total))}}/{total}  loss {float(metrics['loss']):.3f}"
+            f"{self._validated}"
             f"{dead}  {rate / 1000:.1f} k tokens/s{share}  {left} left",
             last=step == total,
         )
@@ -118,7 +118,8 @@ class Reporter:
     def validation(self, step: int, result: Validation) -> None:
         """The validation after a step."""
         held_out, copying = result
-        self._val_loss = held_out.loss
+        # With its step: until the next one it is shown beside newer losses.
+        self._validated = f"  val {held_out.loss:.3f} at {step}"
         metrics = {
             "val_loss": held_out.loss,
             "val_perplexity": held_out.perplexity,

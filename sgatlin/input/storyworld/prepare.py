@@ -74,6 +74,7 @@ def prepare_storyworld(
     _remove_stale(out)
     partial = out.with_name(f".{out.name}.{uuid.uuid4().hex}.partial")
     partial.mkdir()
+    report(f"making {train_megabytes + validation_megabytes:.1f} MB of stories in {out}")
     try:
         _write_storyworld(partial, arguments, report)
         _move_into_place(partial, out, arguments)
