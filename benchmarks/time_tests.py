@@ -45,9 +45,9 @@ class Plugin:
         self._found: dict[str, dict[str, float]] = {}
         jax.monitoring.register_event_duration_secs_listener(self._count)
 
-    def _count(self, event: str, seconds: float, **_: Any) -> None:
+    def _count(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event in EVENTS:
-            self._spent[EVENTS[event]] += seconds
+            self._spent[EVENTS[event]] += duration_secs
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -77,7 +77,8 @@ class Plugin:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown" and self._path is not None:
-            self._found[report.nodeid] = dict(report.user_properties)[PROPERTY]
+            spent: Any = dict(report.user_properties)[PROPERTY]
+            self._found[report.nodeid] = spent
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._path is not None and not hasattr(session.config, "workerinput"):

@@ -25,7 +25,7 @@ from sgatlin.config import Config, DataConfig, LogConfig, Prepared, StoryWorld, 
 from sgatlin.isoflop.budget import Budget, FlopBudget
 from sgatlin.isoflop.grid import Grid
 from sgatlin.isoflop.study import Study
-from sgatlin.nn.feed_forward import FeedForwardConfig
+from sgatlin.nn.feed_forward import FeedForwardConfig, PatternConfig
 from sgatlin.nn.sgatlin import SgatlinConfig
 from sgatlin.nn.transformer import TransformerConfig
 from sgatlin.scaling.ladder import Ladder
@@ -69,7 +69,11 @@ CHANGED = {
     "sgatlin-c8-g4-k16": "sgatlin-g4",
     "sgatlin-narrow": "sgatlin",
     "sgatlin-g4-narrow": "sgatlin-g4",
+    "sgatlin-alternating": "sgatlin",
 }
+
+# Sparse in every second block; it needs an even number of blocks.
+ALTERNATING = "sgatlin-alternating"
 
 # Multiples of the general rate for one role, in `sgatlin-c8`.
 ROLE_RATES = {
@@ -83,6 +87,8 @@ def layer_of(name: str, scale: float, ladder: Ladder) -> FeedForwardConfig:
     """A layer of the study, by its name."""
     layers = ladder.layers(scale)
     name = "sgatlin-c8" if name in ROLE_RATES else name
+    if name == ALTERNATING:
+        return PatternConfig(layers=(layers["swiglu"], layers["sgatlin"]))
     if name not in LAYER_VARIANTS:
         return layers[name]
     sgatlin = layers["sgatlin"]
@@ -189,7 +195,7 @@ def scaling() -> Study:
             Grid(
                 stage="E",
                 budgets=low[1:],
-                layers=(*SGATLINS, *variants),
+                layers=(*SGATLINS, *variants, ALTERNATING),
                 scales=(2.0, 3.0),
                 seeds=(0, 1),
                 trunk=trunk,
