@@ -13,8 +13,9 @@ from sgatlin.isoflop.records import Record
 ONSET_SCORE = 1.0
 """Copy score above which a run copies, in nats per token.
 
-Small models that do not copy (the story world's, and those of the study in small) score within .2
-of 0. Perfect copying would score the whole loss of the first occurrence, 5 to 11 nats here.
+In the first 16 runs of the study `scaling` (dense layers, four deep) scores stay within .1 of 0 for
+hundreds of steps, then rise from .1 past 1 within three validations, and end at 2.1 to 5.7 in the
+14 runs that copy. Perfect copying would score the loss of the first occurrence, 9.4 to 9.9 nats.
 """
 SETTLED = 2.0
 """A run is past the onset if it trained for at least this many times the steps to its onset."""
