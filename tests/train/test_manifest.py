@@ -55,8 +55,11 @@ def test_flipped_bit_is_found_at_every_byte(folder, name):
 def test_other_length_or_missing_file_is_found(folder, name):
     known = manifest.read(folder)
     (folder / name).write_bytes(CONTENTS[name] + b"x")
-    with refused(folder / name):
+    size = len(CONTENTS[name])
+    lengths = f"{folder / name} has {size + 1} bytes, not {size}"
+    with pytest.raises(UserError, match=re.escape(lengths)):
         manifest.verify(folder, known)
+    assert manifest.fault(folder, sizes_only=True) == lengths
     (folder / name).write_bytes(CONTENTS[name][:-1])
     if CONTENTS[name]:
         with refused(folder / name):
