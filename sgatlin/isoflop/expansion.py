@@ -23,7 +23,7 @@ class Expansion:
     runs: tuple[Run, ...]
     waiting: int
     """Runs that cannot be named yet: those of best scales, until the runs before them are finished,
-    and those at the rule's rate, until it is fitted."""
+    and those at the rule's rate, until it is fitted to their layer."""
     stages: Mapping[str, frozenset[str]]
     """Names of the runs of each stage."""
 
@@ -41,7 +41,7 @@ def expand(study: "Study", results: Results) -> Expansion:
         for layer in grid.layers:
             for budget in grid.budgets:
                 scales = grid.scales
-                if grid.learning_rates == "rule" and rule is None:
+                if grid.learning_rates == "rule" and not _knows(rule, study.rate_layer(layer)):
                     scales = ()
                 elif scales == "best":
                     best = _best_scale(study, grid, layer, budget, [*runs.values()], results)
@@ -59,6 +59,11 @@ def expand(study: "Study", results: Results) -> Expansion:
                         )
     frozen = {stage: frozenset(names) for stage, names in stages.items()}
     return Expansion(tuple(runs.values()), waiting, frozen)
+
+
+def _knows(rule: RateRule | None, layer: str) -> bool:
+    """Whether a rule has the rate of a layer: one fitted to a part of the sweep lacks some."""
+    return rule is not None and layer in rule.intercepts
 
 
 def _product(

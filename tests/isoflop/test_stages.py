@@ -50,6 +50,24 @@ def test_runs_at_the_rules_rate_wait_for_the_rule(results):
     ]
 
 
+def test_layers_that_a_rule_lacks_wait_and_the_others_run(results):
+    """A rule of a part of the sweep must not keep the rest of the sweep from running."""
+    write_rule(results.path, RULE)
+    study = study_of(
+        grid((1.0,), layers=("a", "b"), learning_rates=(2e-3,)),
+        by_rule((1.0, 2.0), layers=("a", "b")),
+        by_rule("best", layers=("b",), seeds=(0, 1)),
+    )
+    expansion = study.expand(results)
+    assert [(run.layer, run.default_rate) for run in expansion.runs] == [
+        ("a", False),
+        ("b", False),
+        ("a", True),
+        ("a", True),
+    ]
+    assert expansion.waiting == 2 + 2
+
+
 def test_a_trunk_has_the_rule_rate_of_its_largest_budget(results):
     write_rule(results.path, RULE)
     study = study_of(by_rule((1.0, 4.0), budgets=(SMALL, LARGEST), trunk=TRUNK))
