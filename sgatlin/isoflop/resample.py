@@ -80,8 +80,8 @@ def seed_noise(records: Sequence[Record]) -> SeedNoise:
 
 
 def _spread(size: SizeKey, records: Sequence[Record]) -> SeedSpread:
-    sides = {is_before_onset(record) for record in records}
-    near_onset = None if sides == {None} else len(sides) > 1 or any(map(_is_near_onset, records))
+    sides = {is_before_onset(record) for record in records} - {None}
+    near_onset = len(sides) > 1 or any(map(_is_near_onset, records)) if sides else None
     return SeedSpread(*size, losses=tuple(record.loss for record in records), near_onset=near_onset)
 
 

@@ -101,6 +101,12 @@ def test_old_records_are_of_no_regime():
     assert [spread.near_onset for spread in noise.spreads] == [None, None]
 
 
+def test_a_seed_without_a_copy_score_is_on_no_side_of_the_onset():
+    new, old = seeds_of(1.0, 4.0, 4.01)
+    (spread,) = seed_noise([copying(new, 8.0), old]).spreads
+    assert spread.near_onset is False
+
+
 def test_noise_of_few_seeds_is_as_wide_as_students_t():
     """A median of 27 differences is worth 10 degrees of freedom: t at 97.5 % is 2.228."""
     even = Documents(nats=(3.0, 3.0), tokens=(1, 1))
