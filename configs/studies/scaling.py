@@ -35,7 +35,7 @@ from sgatlin.train.schedules import StableDecaySchedule
 from sgatlin.train.usage import UsageConfig
 
 # Four layers and more: with fewer, small budgets end at the onset of copying from the context. With
-# four, the first runs of stage A show it after 350 to 700 steps, so s = 2 and up begin at 3e15.
+# four, the first runs of stage A show it after 341 to 729 steps, so s = 2 and up begin at 3e15.
 LADDER = Ladder(least_depth=4)
 
 # Trunks keep the state before their decay; no run keeps its model.
@@ -108,7 +108,7 @@ def optimizer_of(name: str, learning_rate: float) -> OptimizerConfig:
 
 
 def rate_layer(name: str) -> str:
-    """Variants take the rate of the swept layer that they differ from in one thing."""
+    """Variants take the rate of the swept layer that they are most like."""
     if name in MAIN or name == "peer":
         return name
     if name.startswith("sgatlin-c8"):

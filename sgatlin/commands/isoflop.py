@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sgatlin isoflop run`, `time`, `fit`, `plot` and `report`."""
+"""`sgatlin isoflop run`, `time`, `rates`, `fit`, `plot` and `report`."""
 
 import dataclasses
 import fnmatch
@@ -174,11 +174,12 @@ class IsoflopPlot(_OfStudy):
 class IsoflopRates(_OfStudy):
     """Fit the rate rule of a study to its finished sweep and write it beside the records.
 
-    Runs at the rule's rate get their names from it, so a rule that has runs is not written anew.
+    Runs take their rates from the rule, so a study that already has a rule keeps it. `--again`
+    replaces it.
     """
 
     again: bool = False
-    """Write the rule even where the study already has one."""
+    """Replace the rule that the study already has. Runs at its rates must then be run again."""
 
     def __call__(self) -> None:
         from sgatlin.isoflop.rates import FILE_NAME, write_rule

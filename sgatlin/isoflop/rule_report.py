@@ -98,8 +98,8 @@ STAGES = (
 )
 SWEEP = ("Loss in nats at each rate of the sweep, with the copy score at the end in parentheses:",)
 VARIANTS = (
-    "Loss of a variant less that of the layer that it changes, mean over the seeds that both ran,",
-    "and the ratio of their step times. Negative is better.",
+    "Loss of a variant minus that of the layer that it changes, mean over the seeds that both ran.",
+    "Negative is better. Their step times are in the tables of time and memory below.",
 )
 
 

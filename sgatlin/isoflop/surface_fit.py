@@ -108,11 +108,9 @@ def fit_surfaces(
       quarter: of repetition, whose losses are fitted in place of the means (`redraw`).
       draws: of documents and seeds.
 
-    Raises:
-      UserError: too few runs, or records that do not fit together.
+    Raises UserError for too few runs, or for records that do not fit together.
     """
-    shared = frozenset(shared)
-    refused = _refused(records, shared)
+    refused = _refused(records, shared := frozenset(shared))
     kept = _kept(records, refused)
     form = _form(kept, shared)
     measured_R = np.array([_loss(record, quarter) for record in kept])
@@ -206,7 +204,10 @@ def _refused(records: Sequence[Record], shared: frozenset[Coefficient]) -> dict[
 def _kept(records: Sequence[Record], refused: Mapping[str, str]) -> list[Record]:
     """Those of the layers that are not refused; UserError if there are none."""
     if not records:
-        raise UserError("no run is finished: a surface needs several sizes and budgets of a layer")
+        raise UserError(
+            "no run is finished that a surface can be fitted to: it needs several sizes and "
+            "budgets of a layer"
+        )
     kept = [record for record in records if record.run.layer not in refused]
     if not kept:
         reasons = "; ".join(f"{layer}: {why}" for layer, why in refused.items())

@@ -75,8 +75,8 @@ class SgatlinConfig:
     """G: neurons that lie side by side are chosen together and share one score. The router scores
     n_neurons / group groups of a channel and chooses top_k / group of them."""
     d_in: int | None = None
-    """Width of the rows of w_in, which then read a dense projection of the layer's input to so many
-    values. None: rows are as wide as the model, and there is no projection."""
+    """Width of the rows of w_in. They then read a dense projection of the layer's input to this
+    width. None: the rows are as wide as the model and read the input itself."""
     d_key: int = 128
     """Q: width of the router's query."""
     router: RouterKind = "product_dense"
@@ -86,7 +86,7 @@ class SgatlinConfig:
     groups chosen in its channel. The softmax adds up to 1 over groups, so to `group` over
     neurons."""
     query_norm: bool = False
-    """Normalise queries by their root mean square, with a learned scale."""
+    """Normalize queries by their root mean square, with a learned scale."""
     activation: Activation = "identity"
     """Nonlinearity of a neuron."""
     activation_at: Placement = "after_gate"
