@@ -183,13 +183,13 @@ class IsoflopRates(_OfStudy):
 
     def __call__(self) -> None:
         from sgatlin.isoflop.rates import FILE_NAME, write_rule
-        from sgatlin.isoflop.rule_report import fit_rule
+        from sgatlin.isoflop.rule_report import fit_rule, unfinished
 
         study, results = self._open()
         fit = fit_rule(study, results)
         for table in (fit.coefficients_table(), fit.groups_table()):
             print("\n".join([*table.lines(), ""]))
-        print("\n".join(fit.notes()))
+        print("\n".join([*fit.notes(), *unfinished(study, results, fit.rule)]))
         file = results.path / FILE_NAME
         if file.exists() and not self.again:
             print(f"{file} is kept; --again replaces it, and runs at its rates must be run again")

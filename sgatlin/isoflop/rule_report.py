@@ -17,6 +17,8 @@ from sgatlin.isoflop.execute import pending
 from sgatlin.isoflop.onset_tables import onset_section
 from sgatlin.isoflop.rate_fit import RateFit, fit_rates
 from sgatlin.isoflop.rate_groups import judge_rates, judgments_table, rate_groups
+from sgatlin.isoflop.rates import FILE_NAME as RULE_FILE
+from sgatlin.isoflop.rates import RateRule, read_rule
 from sgatlin.isoflop.records import Record, Results, Run, StepTimeMissing
 from sgatlin.isoflop.report import study_records
 from sgatlin.isoflop.resample import resample, seed_noise
@@ -25,12 +27,31 @@ from sgatlin.isoflop.study import Study
 from sgatlin.isoflop.tables import DRAWS, Table, interval
 
 
-def sweep(study: Study, results: Results) -> list[Record]:
-    """The finished runs that the rate rule is fitted to: those of grids that list their rates."""
+def sweep_names(study: Study, results: Results) -> set[str]:
+    """Names of the runs of the sweep: those of grids that list their rates."""
     swept = {grid.stage for grid in study.grids if isinstance(grid.learning_rates, tuple)}
     stages = study.expand(results).stages
-    names = {name for stage in swept for name in stages.get(stage, ())}
+    return {name for stage in swept for name in stages.get(stage, ())}
+
+
+def sweep(study: Study, results: Results) -> list[Record]:
+    """The finished runs that the rate rule is fitted to."""
+    names = sweep_names(study, results)
     return [record for record in results.records() if record.run.name in names]
+
+
+def unfinished(study: Study, results: Results, rule: RateRule) -> list[str]:
+    """What a rule that is fitted now would lack, a line each."""
+    lines = []
+    names = sweep_names(study, results)
+    n_finished = len(sweep(study, results))
+    if n_finished < len(names):
+        lines.append(f"{n_finished} of {len(names)} runs of the sweep are finished.")
+    ruled = [g.layers for g in study.grids if g.learning_rates == "rule"]
+    wanted = dict.fromkeys(study.rate_layer(layer) for layers in ruled for layer in layers)
+    if missing := [layer for layer in wanted if layer not in rule.intercepts]:
+        lines.append(f"No rate for {', '.join(missing)}: their runs wait.")
+    return lines
 
 
 def fit_rule(study: Study, results: Results) -> RateFit:
@@ -95,6 +116,10 @@ def write_rule_report(
 STAGES = (
     "Seconds are those of training steps, by the step times below; a branch counts the steps that",
     "it adds to its trunk.",
+)
+KEPT = (
+    f"Runs take their rates from the rule in `{RULE_FILE}`, which was fitted to another state of "
+    "the sweep and differs from the fit above. Brackets are judged by that rule."
 )
 SWEEP = ("Loss in nats at each rate of the sweep, with the copy score at the end in parentheses:",)
 VARIANTS = (
@@ -187,7 +212,11 @@ def _rates(study: Study, results: Results, records: Sequence[Record]) -> list[st
         return [*lines, f"There is no rate rule yet: {error}.", ""]
     names = {record.run.name for record in swept}
     rest = [record for record in records if record.run.name not in names]
-    brackets = judge_rates(rate_groups(rest), fit.rule, fit.curvature.value)
+    rule, kept = fit.rule, results.path / RULE_FILE
+    stored: list[str] = []
+    if kept.exists() and (used := read_rule(results.path)) != fit.rule:
+        rule, stored = used, [KEPT, ""]
+    brackets = judge_rates(rate_groups(rest), rule, fit.curvature.value)
     lines += [
         "ln(rate) = a[layer] + b ln(d_model) + c ln(steps), with b and c shared by all layers, "
         "fitted to the sweep with one parabola in ln(rate) per size and budget. Left out are runs "
@@ -200,6 +229,7 @@ def _rates(study: Study, results: Results, records: Sequence[Record]) -> list[st
         "",
         *fit.groups_table().markdown(),
         "",
+        *stored,
     ]
     if brackets:
         lines += ["Brackets, which the rule was not fitted to:", ""]

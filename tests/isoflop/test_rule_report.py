@@ -17,6 +17,7 @@ from sgatlin.isoflop.rule_report import (
     stages_table,
     sweep,
     sweep_table,
+    unfinished,
     variants_table,
     write_rule_report,
 )
@@ -202,6 +203,34 @@ def test_the_rule_is_written_once(made, results, monkeypatch, capsys):
     assert read_rule(results.path).steps_exponent == -0.5
     IsoflopRates(study="made", again=True)()
     assert read_rule(results.path).steps_exponent == 0
+
+
+def test_a_rule_of_a_part_of_the_sweep_says_what_it_lacks(results):
+    of = dataclasses.replace(study(), rate_layer=str)
+    runs = of.expand(results).runs
+    for run in runs[:2]:
+        results.write(finished(run, swept_loss(run.learning_rate)))
+    assert unfinished(of, results, RULE) == [
+        "2 of 3 runs of the sweep are finished.",
+        "No rate for a-wide: their runs wait.",
+    ]
+    results.write(finished(runs[2], 3.1))
+    assert unfinished(study(), results, RULE) == []
+
+
+def test_the_page_judges_by_the_rule_that_runs_have_used(made, results, tmp_path):
+    """The stored rule has half the rate of the fit: a bracket loses k ln(2)^2 by it."""
+    half = dataclasses.replace(RULE, intercepts={"a": math.log(BEST / 2)})
+    write_rule(results.path, half)
+    bracket = next(run for run in made.expand(results).runs if run.nested and run.budget == LARGE)
+    for rate in (2e-3, 4e-3, 8e-3):
+        run = dataclasses.replace(bracket, learning_rate=rate, default_rate=rate == 2e-3, seed=7)
+        results.write(finished(run, swept_loss(rate)))
+    write_rule_report(made, results, tmp_path / "page.md", spec="made")
+    text = (tmp_path / "page.md").read_text()
+    assert "which was fitted to another state of the sweep" in text
+    lost = f"{CURVATURE * math.log(2) ** 2:.4f}"
+    assert f"| 0.004 | 0.002 | {lost} |" in text.partition("Brackets, which")[2]
 
 
 def test_old_results_are_still_read(made, results):
