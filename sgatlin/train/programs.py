@@ -43,8 +43,10 @@ def compile_programs(config: Config, mesh: Mesh | None = None) -> Programs:
     if state.usage is not None:
         watch = jax.jit(make_watch(config), donate_argnums=0, **on_mesh)
         lowered.append(watch.lower(state))
-    # Side by side: the compiler leaves cores idle for much of its time.
-    with ThreadPoolExecutor(len(lowered)) as threads:
+    # Side by side on a CPU, where the compiler leaves cores idle for much of its time. On a GPU it
+    # times kernels, which must not disturb one another.
+    at_once = len(lowered) if jax.default_backend() == "cpu" else 1
+    with ThreadPoolExecutor(at_once) as threads:
         train, evaluate, *watches = threads.map(lambda program: program.compile(), lowered)
     return Programs(train, evaluate, *(watches or [None]))
 
