@@ -184,7 +184,7 @@ def _how(results: Results, records: Sequence[Record], spec: str) -> list[str]:
     n_documents = len(records[0].documents.tokens)
     n_tokens = sum(records[0].documents.tokens)
     options = f"{spec} --results {results.path}"
-    commands = ("run", "time", "rates", "report")
+    commands = ("run", "rates", "run", "time", "report")
     return [
         *(f"    sgatlin isoflop {command} {options}" for command in commands),
         "",
