@@ -130,16 +130,24 @@ def flops(*amounts: float) -> tuple[Budget, ...]:
     return tuple(FlopBudget(flops=amount) for amount in amounts)
 
 
+def model_of(
+    layer: str, scale: float, ladder: Ladder, *, vocab_size: int, d_head: int = 64
+) -> TransformerConfig:
+    """The model with a layer of the study, at a scale of a ladder."""
+    return TransformerConfig(
+        vocab_size=vocab_size,
+        d_head=d_head,
+        d_model=ladder.d_model(scale),
+        n_layers=ladder.n_layers(scale),
+        feed_forward=layer_of(layer, scale, ladder),
+    )
+
+
 def scaling() -> Study:
     def config(layer: str, scale: float) -> Config:
         return Config(
             name="scaling",
-            model=TransformerConfig(
-                vocab_size=8192,
-                d_model=LADDER.d_model(scale),
-                n_layers=LADDER.n_layers(scale),
-                feed_forward=layer_of(layer, scale, LADDER),
-            ),
+            model=model_of(layer, scale, LADDER, vocab_size=8192),
             data=DataConfig(
                 source=Prepared(path="data/prepared/pile_mix_whole"), seq_len=1024, batch_size=64
             ),
@@ -267,13 +275,7 @@ def toy() -> Study:
     def config(layer: str, scale: float) -> Config:
         return Config(
             name="toy",
-            model=TransformerConfig(
-                vocab_size=512,
-                d_model=ladder.d_model(scale),
-                n_layers=ladder.n_layers(scale),
-                d_head=8,
-                feed_forward=layer_of(layer, scale, ladder),
-            ),
+            model=model_of(layer, scale, ladder, vocab_size=512, d_head=8),
             data=DataConfig(
                 source=StoryWorld(train_megabytes=0.2, validation_megabytes=0.02),
                 seq_len=32,

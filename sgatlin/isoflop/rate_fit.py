@@ -119,7 +119,7 @@ def fit_rates(
 ) -> RateFit:
     """Fits the rate rule to all groups of records that were run at two rates or more.
 
-    An exponent that the sweep does not identify (MOST_HALF_WIDTH, or no way to tell it from the
+    An exponent that the sweep does not identify (MOST_HALF_WIDTH, or no way to separate it from the
     rest) is fixed to its default. Intervals are those of least squares with Student's t, and
     unlimited without a degree of freedom.
 

@@ -154,8 +154,8 @@ def _branch(config: Config, branch_from: str, tokenizer_hash: str, mesh: Mesh | 
             "stable phase of both runs ends; checkpoint.keep-every keeps some for good"
         )
     state, position = _restore(config, source.checkpoints, stable[-1], mesh)
-    told = f"branches off {source.path} at step {stable[-1]}"
-    return Start(state, position, told, trunk=source)
+    line = f"branches off {source.path} at step {stable[-1]}"
+    return Start(state, position, line, trunk=source)
 
 
 def _with_decay_of(

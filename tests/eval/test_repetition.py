@@ -24,7 +24,7 @@ def words(n: int, prefix: str = "w") -> str:
         # Bigrams ab ba ab: the last of three is repeated.
         ("a b a b", 1 / 3),
         ("a a a", 1 / 2),
-        # A line break is no word, a full stop is one; case tells words apart.
+        # A line break is no word, a full stop is one, and words that differ in case differ.
         ("the cat.\nthe cat.", 2 / 5),
         ("The cat the cat", 0),
         ("don't don't", 2 / 5),

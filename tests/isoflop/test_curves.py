@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The onset of copying: found in curves, told on the page, drawn below the losses."""
+"""The onset of copying in curves, on the page, and in the figure below the losses."""
 
 import dataclasses
 import re

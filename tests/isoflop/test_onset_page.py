@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page that tells which gaps lie across the onset of copying."""
+"""The page marks gaps that lie across the onset of copying."""
 
 import dataclasses
 

@@ -19,6 +19,7 @@ from sgatlin.errors import UserError
 from sgatlin.nn import routing
 from sgatlin.nn.gates import Gates
 from sgatlin.nn.sgatlin import SgatlinConfig, sgatlin
+from tests.nn.against import assert_same_values_and_gradients
 
 T, D, C, Q = 5, 6, 2, 4
 CASES = {
@@ -89,17 +90,12 @@ def brute_force(params, x_TD, config: SgatlinConfig):
 def test_equals_brute_force_in_values_and_gradients(fields):
     config = config_of(**fields)
     params, x_TD = draw(config)
-    dy_TD = jnp.float32(np.random.default_rng(1).normal(size=(T, D)))
-
-    def both(layer):
-        y_TD, pull_back = jax.vjp(layer, params, x_TD)
-        return y_TD, *pull_back(dy_TD)
-
-    ours = jax.jit(lambda: both(lambda params, x_TD: sgatlin(params, x_TD, config).y))()
-    expected = jax.jit(lambda: both(lambda params, x_TD: brute_force(params, x_TD, config)))()
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
-        assert np.abs(b).max() > 0.1
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    assert_same_values_and_gradients(
+        lambda params, x_TD: sgatlin(params, x_TD, config).y,
+        lambda params, x_TD: brute_force(params, x_TD, config),
+        params,
+        x_TD,
+    )
 
 
 def test_gradients_equal_finite_differences():

@@ -22,6 +22,7 @@ from sgatlin.nn.routing import route
 from sgatlin.nn.sgatlin import GELU_RMS, Sgatlin, SgatlinConfig, sgatlin
 from sgatlin.nn.transformer import TransformerConfig, partition_specs
 from sgatlin.ops.neurons import choose
+from tests.nn.against import assert_same_values_and_gradients
 
 T, D, D_IN, C, Q = 5, 6, 3, 2, 4
 NARROW = SgatlinConfig(n_channels=C, n_neurons=9, top_k=2, d_key=Q, d_in=D_IN)
@@ -61,17 +62,12 @@ def brute_force(params, x_TD, config: SgatlinConfig):
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_equals_brute_force_in_values_and_gradients(config):
     params, x_TD = draw(config)
-    dy_TD = jnp.float32(np.random.default_rng(1).normal(size=(T, D)))
-
-    def both(layer):
-        y_TD, pull_back = jax.vjp(layer, params, x_TD)
-        return y_TD, *pull_back(dy_TD)
-
-    ours = jax.jit(lambda: both(lambda params, x_TD: sgatlin(params, x_TD, config).y))()
-    expected = jax.jit(lambda: both(lambda params, x_TD: brute_force(params, x_TD, config)))()
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
-        assert np.abs(b).max() > 0.1
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    assert_same_values_and_gradients(
+        lambda params, x_TD: sgatlin(params, x_TD, config).y,
+        lambda params, x_TD: brute_force(params, x_TD, config),
+        params,
+        x_TD,
+    )
 
 
 def test_an_identity_as_projection_is_the_layer_without_one():
