@@ -115,7 +115,7 @@ def write_rule_report(
 
 STAGES = (
     "Seconds are those of training steps, by the step times below; a branch counts the steps that",
-    "it adds to its trunk.",
+    "it adds to its trunk. A run that several stages share counts in each of them.",
 )
 KEPT = (
     f"Runs take their rates from the rule in `{RULE_FILE}`, which was fitted to another state of "
